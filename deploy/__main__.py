@@ -1,0 +1,71 @@
+"""Command line of the deployment: ``python3 -m deploy [--local] [table|api]``."""
+
+import argparse
+import os
+import sys
+import time
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from deploy import stack
+from deploy.aws import Aws, explain
+from deploy.errors import DeployError
+from deploy.settings import Settings
+
+PARTS = ("table", "api")
+
+
+def main() -> int:
+    """Build the parts that the command line names; 0, or 1 with one line on stderr that says why not."""
+    parser = argparse.ArgumentParser(
+        prog="python3 -m deploy",
+        description="Build the URL shortener, or bring it up to date. AWS_ENDPOINT_URL, AWS_DEFAULT_REGION and "
+        "the AWS credentials in the environment say where; the settings are those of .env.",
+    )
+    parser.add_argument("part", nargs="?", choices=PARTS, help="only this part (default: both, in order)")
+    parser.add_argument(
+        "--local", action="store_true", help="to the engine on this machine, at GATEWAY_PORT (default 4566)"
+    )
+    arguments = parser.parse_args()
+    if arguments.local:
+        _speak_to_local_engine()
+    try:
+        _build([arguments.part] if arguments.part else list(PARTS))
+    except DeployError as error:
+        return _fail(str(error))
+    except (ClientError, BotoCoreError) as error:
+        return _fail(explain(error))
+    return 0
+
+
+def _build(parts: list[str]) -> None:
+    started = time.perf_counter()
+    settings = Settings.from_environment(os.environ)
+    engine_url = os.environ.get("AWS_ENDPOINT_URL")
+    services = {"table": stack.TABLE_SERVICES, "api": stack.API_SERVICES}
+    aws = Aws(tuple({name for part in parts for name in services[part]}))
+    # The engine logs what follows behind a prefix of its own: the empty line keeps the columns straight.
+    print(f"\n==> {' and '.join(parts)}: account {aws.account}, {aws.region}, {engine_url or 'AWS'}", flush=True)
+    if "table" in parts:
+        stack.build_table(aws)
+    if "api" in parts:
+        for warning in settings.warnings():
+            print(f"  warning: {warning}")
+        url = stack.build_api(aws, settings, engine_url)
+        print(f"==> ready in {time.perf_counter() - started:.1f} s: {url}")
+
+
+def _speak_to_local_engine() -> None:
+    """Whatever endpoint the environment names, the engine that runs this hook is on this machine."""
+    os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{os.environ.get('GATEWAY_PORT') or 4566}"
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
+
+
+def _fail(message: str) -> int:
+    print(f"\nerror: {message}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

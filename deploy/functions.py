@@ -1,0 +1,101 @@
+"""The Lambda functions.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
+"""
+
+import json
+import time
+from typing import Any
+
+from deploy.aws import Aws
+from deploy.definition import FUNCTION_MEMORY, FUNCTION_TIMEOUT, HANDLER, RUNTIME, TABLE, Function
+from deploy.errors import ResourceError
+from deploy.package import Package
+from deploy.settings import Settings
+from deploy.steps import Change, Ensured, drift
+
+WAIT = {"Delay": 0.1, "MaxAttempts": 600}  # seconds between looks, looks
+NEW_ROLE_WAIT = 30  # seconds; until IAM has made a new role known to Lambda
+
+# As little as API Gateway ever sends: no body, no header, no code.
+EMPTY_EVENT = {"version": "2.0", "routeKey": "warm-up", "headers": {}, "pathParameters": {"code": ""}}
+
+
+def ensure(aws: Aws, settings: Settings, function: Function, package: Package, role_arn: str) -> Ensured:
+    """Create the function, or update its settings and code where they differ; the ID is its ARN.
+
+    A function that was created or changed may still be Pending: see ``warm``.
+    """
+    client = aws["lambda"]
+    desired = _configuration(settings, function, role_arn)
+    try:
+        current = client.get_function_configuration(FunctionName=function.name)
+    except client.exceptions.ResourceNotFoundException:
+        try:
+            created = _create(client, function, desired, package)
+        except client.exceptions.ResourceConflictException:  # another build was faster
+            return ensure(aws, settings, function, package, role_arn)
+        return Ensured(Change.CREATED, created["FunctionArn"])
+    change = Change.UNCHANGED
+    if drift(current, desired):
+        _settled(client, function)
+        client.update_function_configuration(FunctionName=function.name, **desired)
+        change = Change.UPDATED
+    if current["CodeSha256"] != package.sha256:
+        _settled(client, function)
+        client.update_function_code(FunctionName=function.name, ZipFile=package.content)
+        change = Change.UPDATED
+    return Ensured(change, current["FunctionArn"])
+
+
+def warm(aws: Aws, function: Function) -> Ensured:
+    """Wait until the function is active, and invoke it: its first request should not pay for its start.
+
+    Raises ResourceError if its code cannot be loaded. What it answers to an empty event is its own affair.
+    https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
+    """
+    client = aws["lambda"]
+    client.get_waiter("function_active_v2").wait(FunctionName=function.name, WaiterConfig=WAIT)
+    _settled(client, function)
+    answer = client.invoke(FunctionName=function.name, Payload=json.dumps(EMPTY_EVENT))
+    if "FunctionError" in answer:
+        error = json.load(answer["Payload"])
+        raise ResourceError(f"function {function.name} does not start: {error.get('errorMessage', error)}")
+    return Ensured(Change.ANSWERED, function.name)
+
+
+def _configuration(settings: Settings, function: Function, role_arn: str) -> dict[str, Any]:
+    known = {
+        "TABLE": TABLE,
+        "JWT_SECRET": settings.jwt_secret,
+        "JWT_ISSUER": settings.jwt_issuer,
+        "JWT_AUDIENCE": settings.jwt_audience,
+    }
+    variables = {name: known[name] for name in function.environment}
+    return {
+        "Runtime": RUNTIME,
+        "Handler": HANDLER,
+        "Timeout": FUNCTION_TIMEOUT,
+        "MemorySize": FUNCTION_MEMORY,
+        "Role": role_arn,
+        "Environment": {"Variables": {**variables, "LOG_LEVEL": settings.log_level}},
+    }
+
+
+def _create(client: Any, function: Function, desired: dict[str, Any], package: Package) -> dict[str, Any]:
+    deadline = time.monotonic() + NEW_ROLE_WAIT
+    while True:
+        try:
+            created: dict[str, Any] = client.create_function(
+                FunctionName=function.name, Code={"ZipFile": package.content}, **desired
+            )
+            return created
+        except client.exceptions.InvalidParameterValueException as error:
+            if "cannot be assumed" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
+def _settled(client: Any, function: Function) -> None:
+    """Lambda refuses an update while another is under way."""
+    client.get_waiter("function_updated_v2").wait(FunctionName=function.name, WaiterConfig=WAIT)

@@ -1,0 +1,47 @@
+"""The parts of an API that have IDs of API Gateway's choosing, and so are found by listing."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from deploy.aws import Aws
+from deploy.steps import Change, Ensured, drift
+
+
+def pages(operation: Any, **arguments: Any) -> Iterator[dict[str, Any]]:
+    """Every item that a Get… operation of API Gateway lists, over all of its pages."""
+    while True:
+        page = operation(**arguments)
+        yield from page["Items"]
+        if not page.get("NextToken"):
+            return
+        arguments["NextToken"] = page["NextToken"]
+
+
+def converge(
+    aws: Aws,
+    api_id: str,
+    kind: Literal["integration", "authorizer", "route"],
+    desired: dict[str, Any],
+    marks: tuple[str, ...],
+) -> Ensured:
+    """Make the API have exactly one part of this kind that is ours, with the desired settings.
+
+    A part is ours if one of the settings named by ``marks`` is as desired: so it is known again
+    when any other was changed by hand. The earlier mark decides which of two is kept; the rest
+    are leftovers of a build that was cut off, and deleted.
+    """
+    gateway = aws["apigatewayv2"]
+    id_name = f"{kind.title()}Id"
+    listed = list(pages(getattr(gateway, f"get_{kind}s"), ApiId=api_id))
+    found = {part[id_name]: part for mark in marks for part in listed if part.get(mark) == desired[mark]}
+    if not found:
+        created = getattr(gateway, f"create_{kind}")(ApiId=api_id, **desired)
+        return Ensured(Change.CREATED, created[id_name])
+    (kept, current), *surplus = found.items()
+    for part_id, _ in surplus:
+        getattr(gateway, f"delete_{kind}")(ApiId=api_id, **{id_name: part_id})
+    if drift(current, desired):
+        getattr(gateway, f"update_{kind}")(ApiId=api_id, **{id_name: kept}, **desired)
+    elif not surplus:
+        return Ensured(Change.UNCHANGED, kept)
+    return Ensured(Change.UPDATED, kept)

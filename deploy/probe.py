@@ -1,0 +1,92 @@
+"""The last step: a link is shortened and followed through the gateway, as a client would.
+
+That proves all three functions, and warms them, before anybody is told the API's URL.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from http import HTTPStatus
+from typing import Any
+
+from deploy import gateway
+from deploy.aws import Aws
+from deploy.definition import TABLE, TABLE_KEY
+from deploy.errors import ProbeError
+from deploy.settings import Settings
+from deploy.steps import Change, Ensured
+
+# Nobody else's link: only a row with this owner is ever deleted.
+OWNER = CODE = "__deployment-probe__"
+PATIENCE = 60  # seconds; a new API on AWS, or a first container on LocalStack, takes some
+RETRY_AFTER = 0.2  # seconds
+NOT_YET = (HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INTERNAL_SERVER_ERROR)
+NOT_YET += (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+
+
+def ensure(aws: Aws, settings: Settings, base_url: str) -> Ensured:
+    """Shorten and follow a link at ``base_url``, and remove it again; raises ProbeError if that fails.
+
+    Two probes may meet on the one code, so "taken" and "already removed" are right answers too.
+    """
+    dynamodb = aws["dynamodb"]
+    body = json.dumps({"long_url": "https://example.com/", "code": CODE})
+    headers = {"Authorization": f"Bearer {_token(settings)}", "Content-Type": "application/json"}
+    try:
+        _expect(base_url, "POST", "shorten", (HTTPStatus.CREATED, HTTPStatus.CONFLICT), body, headers)
+        _expect(base_url, "GET", f"r/{CODE}", (HTTPStatus.FOUND, HTTPStatus.NOT_FOUND))
+    finally:
+        try:
+            dynamodb.delete_item(
+                TableName=TABLE,
+                Key={TABLE_KEY: {"S": CODE}},
+                ConditionExpression="owner_id = :probe",
+                ExpressionAttributeValues={":probe": {"S": OWNER}},
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
+            pass  # another probe has removed it
+    return Ensured(Change.ANSWERED, base_url)
+
+
+def _expect(
+    base_url: str,
+    method: str,
+    path: str,
+    right: tuple[HTTPStatus, ...],
+    body: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> None:
+    url = f"{base_url}/{path}"
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            answer = gateway.request(method, url, body, headers)
+            if answer.status in right and not answer.by_gateway:
+                return
+            final = not (answer.by_gateway and answer.status in NOT_YET)
+            text = " ".join(answer.body.decode(errors="replace").split())
+            seen = f"answered {answer.status} instead of {right[0]}: {text or 'nothing'}"
+        except OSError as error:
+            final = False
+            seen = f"got no answer: {error}"
+        if final or time.monotonic() > deadline:
+            raise ProbeError(f"{method} {url} {seen}")
+        time.sleep(RETRY_AFTER)
+
+
+def _token(settings: Settings) -> str:
+    """A token of OWNER, good for a minute, that the authorizer with these settings accepts."""
+    claims = {"sub": OWNER, "exp": int(time.time()) + 60, "iss": settings.jwt_issuer, "aud": settings.jwt_audience}
+    signed = f'{_segment({"alg": "HS256", "typ": "JWT"})}.{_segment(claims)}'
+    signature = hmac.digest(settings.jwt_secret.encode(), signed.encode(), hashlib.sha256)
+    return f"{signed}.{_base64url(signature)}"
+
+
+def _segment(value: dict[str, Any]) -> str:
+    return _base64url(json.dumps(value).encode())
+
+
+def _base64url(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()

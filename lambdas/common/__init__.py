@@ -1,0 +1,1 @@
+"""What more than one function needs; the deployment zips it beside each handler."""

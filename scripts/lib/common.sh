@@ -1,0 +1,49 @@
+# shellcheck shell=bash
+# What the scripts share; each sources this file first. It leaves them in the project's folder.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+say() { printf '==> %s\n' "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# Print the comment at the top of the script, without its "#", if the script was asked for help.
+help_if_asked() {
+  case ${1:-} in
+    -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  esac
+}
+
+# Set $python to a Python that is new enough.
+find_python() {
+  for python in "${PYTHON:-python3}" python3 python3.14 python3.13 python3.12 python3.11; do
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && return
+  done
+  die "Python 3.11 or newer is needed: install it, or name it in PYTHON"
+}
+
+# Export every setting: of .env, .env.local and the environment, the last of which wins.
+load_settings() {
+  local settings
+  settings=$("$python" scripts/lib/settings.py) || exit 1
+  eval "$settings"
+}
+
+# Make .venv, and install the named groups of pyproject.toml into it, where that is still to be done.
+need() {
+  local group wanted
+  if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    say "making .venv with $("$python" --version)"
+    rm -rf .venv
+    "$python" -m venv .venv || die "$python -m venv failed: on Debian or Ubuntu, apt-get install python3-venv"
+  fi
+  for group in "$@"; do
+    wanted=$(.venv/bin/python scripts/lib/requirements.py "$group")
+    [ "$(cat ".venv/installed-$group" 2>/dev/null)" = "$wanted" ] && continue
+    say "installing into .venv, this once: $(tr '\n' ' ' <<<"$wanted")"
+    # shellcheck disable=SC2086 # one requirement a word
+    .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off $wanted >.venv/install.log 2>&1 ||
+      { tail -n 5 .venv/install.log >&2; die "pip could not install these packages: is PyPI reachable?"; }
+    printf '%s\n' "$wanted" >".venv/installed-$group"
+  done
+}

@@ -1,0 +1,11 @@
+"""Print the requirements of one dependency group of pyproject.toml, a line each."""
+
+import sys
+import tomllib
+from pathlib import Path
+
+PYPROJECT = Path(__file__).resolve().parent.parent.parent / "pyproject.toml"
+
+if __name__ == "__main__":
+    groups = tomllib.loads(PYPROJECT.read_text())["dependency-groups"]
+    print("\n".join(groups[sys.argv[1]]))
