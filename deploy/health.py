@@ -34,17 +34,19 @@ class State(enum.Enum):
 
 
 def look(engine_url: str, outputs: Path) -> State:
-    """READY if the API whose ID the outputs name answers; otherwise how far the hooks have come."""
+    """READY if the hooks have run and the API whose ID the outputs name answers."""
+    match _hooks_are_done(engine_url):
+        case None:
+            return State.STARTING
+        case False:
+            return State.BUILDING
     try:
         api_id = (outputs / API_ID_FILE).read_text().strip()
-    except FileNotFoundError:
-        return _hooks(engine_url)
-    try:
         answer = gateway.request("GET", f"{engine_url}/_aws/execute-api/{api_id}/{STAGE}/r/{NO_LINK}")
     except OSError:
-        return State.STARTING
+        return State.FAILED
     right = answer.status in (HTTPStatus.FOUND, HTTPStatus.NOT_FOUND) and not answer.by_gateway
-    return State.READY if right else _hooks(engine_url)
+    return State.READY if right else State.FAILED
 
 
 def wait(engine_url: str, outputs: Path, deadline: float) -> State:
@@ -80,17 +82,16 @@ def _rest(outputs: Path) -> None:
         pass  # it has not answered, or was built again since
 
 
-def _hooks(engine_url: str) -> State:
-    """The state of the ready.d scripts, which each engine reports in a way of its own."""
+def _hooks_are_done(engine_url: str) -> bool | None:
+    """Whether all ready.d scripts have ended, which each engine reports in a way of its own; None: it does not yet."""
     try:
         answer = gateway.request("GET", f"{engine_url}/_ministack/ready")
         if answer.status == HTTPStatus.NOT_FOUND:
             answer = gateway.request("GET", f"{engine_url}/_localstack/init/ready")
         report = json.loads(answer.body)
     except (OSError, ValueError):
-        return State.STARTING
-    done = report.get("status") == "completed" or report.get("completed") is True
-    return State.FAILED if done else State.BUILDING
+        return None
+    return report.get("status") == "completed" or report.get("completed") is True
 
 
 if __name__ == "__main__":

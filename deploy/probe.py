@@ -3,15 +3,11 @@
 That proves all three functions, and warms them, before anybody is told the API's URL.
 """
 
-import base64
-import hashlib
-import hmac
 import json
 import time
 from http import HTTPStatus
-from typing import Any
 
-from deploy import gateway
+from deploy import gateway, tokens
 from deploy.aws import Aws
 from deploy.definition import TABLE, TABLE_KEY
 from deploy.errors import ProbeError
@@ -22,6 +18,7 @@ from deploy.steps import Change, Ensured
 OWNER = CODE = "__deployment-probe__"
 PATIENCE = 60  # seconds; a new API on AWS, or a first container on LocalStack, takes some
 RETRY_AFTER = 0.2  # seconds
+TOKEN_LIFETIME = PATIENCE + 60  # seconds
 NOT_YET = (HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INTERNAL_SERVER_ERROR)
 NOT_YET += (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 
@@ -33,7 +30,10 @@ def ensure(aws: Aws, settings: Settings, base_url: str) -> Ensured:
     """
     dynamodb = aws["dynamodb"]
     body = json.dumps({"long_url": "https://example.com/", "code": CODE})
-    headers = {"Authorization": f"Bearer {_token(settings)}", "Content-Type": "application/json"}
+    token = tokens.sign(
+        OWNER, settings.jwt_secret, time.time(), TOKEN_LIFETIME, settings.jwt_issuer, settings.jwt_audience
+    )
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
         _expect(base_url, "POST", "shorten", (HTTPStatus.CREATED, HTTPStatus.CONFLICT), body, headers)
         _expect(base_url, "GET", f"r/{CODE}", (HTTPStatus.FOUND, HTTPStatus.NOT_FOUND))
@@ -74,19 +74,3 @@ def _expect(
         if final or time.monotonic() > deadline:
             raise ProbeError(f"{method} {url} {seen}")
         time.sleep(RETRY_AFTER)
-
-
-def _token(settings: Settings) -> str:
-    """A token of OWNER, good for a minute, that the authorizer with these settings accepts."""
-    claims = {"sub": OWNER, "exp": int(time.time()) + 60, "iss": settings.jwt_issuer, "aud": settings.jwt_audience}
-    signed = f'{_segment({"alg": "HS256", "typ": "JWT"})}.{_segment(claims)}'
-    signature = hmac.digest(settings.jwt_secret.encode(), signed.encode(), hashlib.sha256)
-    return f"{signed}.{_base64url(signature)}"
-
-
-def _segment(value: dict[str, Any]) -> str:
-    return _base64url(json.dumps(value).encode())
-
-
-def _base64url(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()

@@ -22,6 +22,7 @@ class Settings:
     authorizer_ttl: int  # seconds
     cors_allow_origins: tuple[str, ...]
     log_level: str
+    persist: bool
     host_port: int
     outputs: Path
     lambdas: Path
@@ -45,6 +46,7 @@ class Settings:
             authorizer_ttl=_whole_number(environment, "AUTHORIZER_TTL", 0, 0, MAX_AUTHORIZER_TTL),
             cors_allow_origins=origins,
             log_level=level,
+            persist=bool(_whole_number(environment, "PERSIST", 1, 0, 1)),
             host_port=_whole_number(environment, "HOST_PORT", 4566, 1, 65535),
             outputs=PROJECT / environment.get("OUTPUTS_DIR", "outputs"),
             lambdas=PROJECT / "lambdas",

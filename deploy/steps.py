@@ -1,5 +1,6 @@
 """The steps of a build: run side by side where they may be, and one printed line for each."""
 
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +52,9 @@ def _run(step: Step) -> str:
         outcome = str(ensured.change)
     finally:
         milliseconds = (time.perf_counter() - started) * 1000
-        print(f"  {step.kind:<11} {step.name:<22} {outcome:<9} {milliseconds:6.0f} ms", flush=True)
+        # One write, newline and all, so that two threads' lines do not mix.
+        sys.stdout.write(f"  {step.kind:<11} {step.name:<22} {outcome:<9} {milliseconds:6.0f} ms\n")
+        sys.stdout.flush()
     return ensured.id
 
 

@@ -6,35 +6,16 @@ whose JWT_ISSUER and JWT_AUDIENCE are in the token too when they are set.
 """
 
 import argparse
-import base64
-import hashlib
-import hmac
-import json
+import sys
 import time
+from pathlib import Path
 
-from lib import settings
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from deploy import tokens  # noqa: E402: found through the line above
+from lib import settings  # noqa: E402
 
 LIFETIME = 3600  # seconds
-
-
-def sign(claims: dict[str, object], secret: str) -> str:
-    """A JWT with these claims, signed by HS256 (RFC 7515, RFC 7519)."""
-    signed = f'{_segment({"alg": "HS256", "typ": "JWT"})}.{_segment(claims)}'
-    return f"{signed}.{_base64url(hmac.digest(secret.encode(), signed.encode(), hashlib.sha256))}"
-
-
-def claims_for(user: str, now: float, issuer: str = "", audience: str = "") -> dict[str, object]:
-    """What a token says of its user as of ``now`` (Unix time, seconds)."""
-    claims: dict[str, object] = {"sub": user, "iat": int(now), "exp": int(now) + LIFETIME}
-    return claims | ({"iss": issuer} if issuer else {}) | ({"aud": audience} if audience else {})
-
-
-def _segment(value: dict[str, object]) -> str:
-    return _base64url(json.dumps(value).encode())
-
-
-def _base64url(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
 def main() -> None:
@@ -50,8 +31,8 @@ def main() -> None:
     secret = known.get("JWT_SECRET", "") if arguments.secret is None else arguments.secret
     if not secret or not arguments.user:
         parser.exit(1, "error: the user and the secret must not be empty (JWT_SECRET in .env)\n")
-    claims = claims_for(arguments.user, time.time(), known.get("JWT_ISSUER", ""), known.get("JWT_AUDIENCE", ""))
-    print(sign(claims, secret))
+    issuer, audience = known.get("JWT_ISSUER", ""), known.get("JWT_AUDIENCE", "")
+    print(tokens.sign(arguments.user, secret, time.time(), LIFETIME, issuer, audience))
 
 
 if __name__ == "__main__":

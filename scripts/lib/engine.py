@@ -31,4 +31,4 @@ def main(lock_file: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv.pop())  # MiniStack reads what is left, which is nothing

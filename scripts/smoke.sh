@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Walk every answer of the API against the running stack, a line each: scripts/smoke.sh
+#
+# It stops with exit code 1 at the first answer that is wrong. Run twice, it passes twice.
+# The stack is the one that OUTPUTS_DIR names; its links are made up anew each time.
+
+source "$(dirname "$0")/lib/common.sh"
+help_if_asked "$@"
+find_python
+load_settings
+[ -s "$OUTPUTS_DIR/api_url" ] || die "no stack is up ($OUTPUTS_DIR/api_url is missing): run scripts/up.sh first"
+need client
+
+url=$(cat "$OUTPUTS_DIR/api_url")
+token=$(scripts/sign-token.py smoke)
+forged=$(scripts/sign-token.py smoke not-the-secret-of-this-stack)
+code=smoke-$("$python" -c 'import secrets; print(secrets.token_hex(6))')
+long_url="https://example.com/?smoke=$code"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# request METHOD PATH [CURL ARGUMENT...]: fills $status, $headers and $body.
+request() {
+  local method=$1 path=$2
+  shift 2
+  [ "$method" = HEAD ] && set -- --head "$@"
+  status=$(curl --silent --show-error --max-time 30 --request "$method" --output "$folder/body" \
+    --dump-header "$folder/headers" --write-out '%{http_code}' "$@" "$url$path") || die "$method $path: no answer from $url"
+  headers=$(tr -d '\r' <"$folder/headers")
+  body=$(cat "$folder/body")
+}
+
+# shorten BODY [CURL ARGUMENT...]: POST /shorten with the token.
+shorten() {
+  local data=$1
+  shift
+  request POST /shorten -H "Authorization: Bearer $token" -H 'Content-Type: application/json' --data "$data" "$@"
+}
+
+# expect WHAT STATUS [TEXT...]: the last answer has this status, and each text in its headers or body.
+expect() {
+  local what=$1 wanted=$2 text
+  shift 2
+  [ "$status" = "$wanted" ] || wrong "$what" "status $wanted"
+  for text in "$@"; do
+    grep -qiF -- "$text" <<<"$headers"$'\n'"$body" || wrong "$what" "$text"
+  done
+  printf 'ok    %s  %s\n' "$wanted" "$what"
+}
+
+wrong() {
+  printf 'WRONG %s  %s: expected %s\n%s\n%s\n' "$status" "$1" "$2" "$headers" "$body" >&2
+  exit 1
+}
+
+clicks() {
+  PATH=$PWD/.venv/bin:$PATH AWS_ENDPOINT_URL="${url%%/_aws/*}" AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
+    awslocal dynamodb get-item --table-name shortlinks --key "{\"code\": {\"S\": \"$code\"}}" \
+    --query 'Item.click_count.N' --output text 2>"$folder/awslocal" || { cat "$folder/awslocal" >&2; die "awslocal failed"; }
+}
+
+expect_clicks() {
+  local found
+  found=$(clicks)
+  if [ "$found" != "$1" ]; then
+    printf 'WRONG click_count of %s: expected %s, found %s\n' "$code" "$1" "$found" >&2
+    exit 1
+  fi
+  printf 'ok         click_count is %s\n' "$1"
+}
+
+say "$url"
+request POST /shorten --data '{}'
+expect 'POST /shorten without Authorization' 401 '{"message":"Unauthorized"}'
+request POST /shorten -H "Authorization: Bearer $forged" --data "{\"long_url\": \"$long_url\", \"code\": \"$code\"}"
+expect 'POST /shorten with a token that does not verify' 403 '"message"'
+request GET "/r/$code"
+expect '… and nothing was written' 404 '{"error": "not found"}'
+
+shorten "{\"long_url\": \"$long_url\"}"
+expect 'POST /shorten' 201 'location: r/' "\"long_url\": \"$long_url\"" '"owner_id": "smoke"'
+shorten "{\"long_url\": \"$long_url\", \"code\": \"$code\"}"
+expect 'POST /shorten with a code' 201 "location: r/$code" "\"code\": \"$code\""
+shorten "{\"long_url\": \"https://example.com/other\", \"code\": \"$code\"}"
+expect 'POST /shorten with a code that is taken' 409 '"error"'
+request POST /shorten -H "Authorization: Bearer $token" --data "{\"long_url\": \"$long_url\"}"
+expect 'POST /shorten with a body in base64 (no JSON content type)' 201 "\"long_url\": \"$long_url\""
+
+request POST /shorten -H "Authorization: Bearer $token"
+expect 'POST /shorten without a body' 400 '{"error": "body'
+shorten 'not JSON'
+expect 'POST /shorten with a body that is not JSON' 400 '{"error": "body'
+shorten '["https://example.com/"]'
+expect 'POST /shorten with a body that is no object' 400 '{"error": "body'
+shorten '{"long_url": 1}'
+expect 'POST /shorten with a long_url of the wrong type' 400 '{"error": "long_url'
+shorten '{"long_url": "ftp://example.com/"}'
+expect 'POST /shorten with a long_url that is not http or https' 400 '{"error": "long_url'
+shorten '{"long_url": "https:///path"}'
+expect 'POST /shorten with a long_url without a host' 400 '{"error": "long_url'
+shorten "{\"long_url\": \"https://example.com/$(printf '%02048d' 0)\"}"
+expect 'POST /shorten with a long_url of over 2,048 characters' 400 '{"error": "long_url'
+shorten '{"long_url": "https://example.com/a b"}'
+expect 'POST /shorten with a space in the long_url' 400 '{"error": "long_url'
+shorten '{"long_url": "https://example.com/\r\nSet-Cookie: a=b"}'
+expect 'POST /shorten with control characters in the long_url' 400 '{"error": "long_url'
+shorten "{\"long_url\": \"$url/r/$code\"}"
+expect 'POST /shorten with a link of this API' 400 '{"error": "long_url'
+shorten "{\"long_url\": \"$long_url\", \"code\": \"no/slash\"}"
+expect 'POST /shorten with a code of other characters' 400 '{"error": "code'
+
+request HEAD "/r/$code"
+expect 'HEAD /r/{code}' 302 "location: $long_url" 'cache-control: no-store'
+expect_clicks 0
+request GET "/r/$code"
+expect 'GET /r/{code}' 302 "location: $long_url" 'cache-control: no-store'
+[ -z "$body" ] || wrong 'GET /r/{code}' 'an empty body'
+expect_clicks 1
+request GET "/r/$code-unknown"
+expect 'GET /r/unknown' 404 'content-type: application/json' '{"error": "not found"}'
+request GET /elsewhere
+expect 'GET of any other path' 404 '"message"'
+say "all as it should be"
