@@ -1,0 +1,57 @@
+"""Stacks for the tests: one for all that only ask it, and one of its own for each that breaks things."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lib import settings
+from project import CHECKOUT, Project, Stack
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--stack-url", metavar="URL", help="run the HTTP part against the stack whose API is at URL")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--stack-url"):
+        others = [item for item in items if item.get_closest_marker("http") is None]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment() -> Iterator[None]:
+    """No test sees the developer's own AWS account or settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [*os.environ]:
+            if name.startswith(("AWS_", "LOCALSTACK_", "COMPOSE_")) or name in settings.load({}):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """This checkout with a stack that is up, for tests that leave it as they find it."""
+    project = Project.at(CHECKOUT, tmp_path_factory.mktemp("shared"))
+    project.up()
+    yield project
+    project.down()
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest) -> Stack:
+    """The stack to ask: the one of --stack-url, or the shared one."""
+    url: str | None = request.config.getoption("--stack-url")
+    if url:
+        return Stack(url.rstrip("/"))
+    project: Project = request.getfixturevalue("shared")
+    return project.stack
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A copy of the checkout that the test may edit and break, with nothing running yet."""
+    project = Project.copy(tmp_path)
+    yield project
+    project.run("scripts/down.sh")

@@ -1,0 +1,95 @@
+"""An HTTP proxy before an engine, which can answer in its place."""
+
+import contextlib
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asks of the engine."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def operation(self) -> str:
+        """The AWS operation, as far as the request names it: DynamoDB's target, or method and path."""
+        target = self.headers.get("x-amz-target")
+        return target.partition(".")[2] if target else f"{self.method} {self.path.partition('?')[0]}"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer in the engine's place."""
+
+    status: int
+    body: bytes = b"{}"
+    error_type: str = ""
+
+
+class Drop(Exception):
+    """Close the connection without an answer."""
+
+
+Fault = Callable[[Request], Reply | None]
+
+
+@contextlib.contextmanager
+def proxy(engine: str, fault: Fault) -> Iterator[str]:
+    """A proxy's URL. ``fault`` may reply to a request, raise Drop, or return None to let the engine answer."""
+    address = urlsplit(engine).netloc
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            try:
+                reply = fault(Request(self.command, self.path, headers, body))
+            except Drop:
+                self.close_connection = True
+                return
+            if reply is not None:
+                self._send(reply.status, [("Content-Type", "application/json"), ("x-amzn-errortype", reply.error_type)], reply.body)
+                return
+            connection = http.client.HTTPConnection(address, timeout=60)
+            try:
+                connection.request(self.command, self.path, body, headers)
+                answer = connection.getresponse()
+                skipped = ("content-length", "transfer-encoding", "connection")
+                kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in skipped]
+                self._send(answer.status, kept, answer.read())
+            finally:
+                connection.close()
+
+        def _send(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+            self.send_response(status)
+            for name, value in headers:
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """The tests say what went wrong."""
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = handle_any  # noqa: N815
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,66 @@
+"""GET and HEAD /r/{code}, as a client meets them."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from project import Stack
+
+pytestmark = pytest.mark.http
+LONG_URL = "https://example.com/path?query=1#fragment"
+AT_ONCE = 50
+
+
+@pytest.fixture
+def link(stack: Stack, code: str) -> str:
+    assert stack.shorten({"long_url": LONG_URL, "code": code}).status_code == 201
+    return code
+
+
+def test_get_redirects_and_counts(stack: Stack, link: str) -> None:
+    answer = stack.follow(link)
+    assert answer.status_code == 302
+    assert answer.headers["location"] == LONG_URL
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.content == b""
+    assert stack.clicks(link) == 1
+
+
+def test_head_redirects_and_does_not_count(stack: Stack, link: str) -> None:
+    with stack.http() as client:
+        answer = client.head(f"/r/{link}")
+    assert answer.status_code == 302
+    assert answer.headers["location"] == LONG_URL
+    assert answer.headers["cache-control"] == "no-store"
+    assert stack.clicks(link) == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_unknown_code_is_not_found_and_leaves_no_row(stack: Stack, code: str, method: str) -> None:
+    with stack.http() as client:
+        answer = client.request(method, f"/r/{code}")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/json"
+    if method == "GET":
+        assert answer.json() == {"error": "not found"}
+    assert stack.row(code) is None
+
+
+@pytest.mark.parametrize(
+    "segment", ["%00", "a%00b", "%0d%0aSet-Cookie:a=b", "%C3%BC", "%ff", "..%2f..", "a%20b", "%25", "x" * 65, "a;b", "$"]
+)
+def test_what_cannot_be_a_code_is_not_found(stack: Stack, segment: str) -> None:
+    with stack.http() as client:
+        answer = client.get(httpx.URL(f"{stack.url}/r/").copy_with(raw_path=f"{_path(stack)}/r/{segment}".encode()))
+    assert answer.status_code == 404
+
+
+def test_clicks_at_once_are_all_counted(stack: Stack, link: str) -> None:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        statuses = list(pool.map(lambda _: stack.follow(link).status_code, range(AT_ONCE)))
+    assert statuses == [302] * AT_ONCE
+    assert stack.clicks(link) == AT_ONCE
+
+
+def _path(stack: Stack) -> str:
+    return httpx.URL(stack.url).path

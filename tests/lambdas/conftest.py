@@ -1,0 +1,64 @@
+"""The functions under test, with a real DynamoDB engine behind them and a clock that stands still."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from . import table as tables
+from .functions import Function, load
+from .table import Table
+from .tokens import NOW, SECRET
+
+# --hypothesis-profile=search looks further: other examples each time, and many more.
+settings.register_profile("ci", max_examples=100, derandomize=True, deadline=None, database=None)
+settings.register_profile(
+    "search", max_examples=5_000, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
+    """The table, for tests that empty it themselves: Hypothesis runs a test many times."""
+    with tables.engine(tmp_path_factory.mktemp("engine")) as url:
+        table = Table.create(url)
+        yield table
+        table.client.close()
+
+
+@pytest.fixture
+def links(table: Table) -> Table:
+    """The table, with no links in it."""
+    table.empty()
+    return table
+
+
+@pytest.fixture(scope="session")
+def shorten(table: Table) -> Iterator[Function]:
+    function = load("shorten", TABLE=tables.NAME, AWS_ENDPOINT_URL=table.engine)
+    yield function
+    function.handler.dynamodb.close()
+
+
+@pytest.fixture(scope="session")
+def redirect(table: Table) -> Iterator[Function]:
+    function = load("redirect", TABLE=tables.NAME, AWS_ENDPOINT_URL=table.engine)
+    yield function
+    function.handler.dynamodb.close()
+
+
+@pytest.fixture(scope="session")
+def authorizer() -> Function:
+    """The authorizer with neither issuer nor audience set, at NOW."""
+    function = load("authorizer", JWT_SECRET=SECRET)
+    function.stop_clock(NOW)
+    return function
+
+
+@pytest.fixture(scope="session")
+def strict_authorizer() -> Function:
+    """The authorizer of issuer ``issuer-1`` and audience ``audience-1``, at NOW."""
+    function = load("authorizer", JWT_SECRET=SECRET, JWT_ISSUER="issuer-1", JWT_AUDIENCE="audience-1")
+    function.stop_clock(NOW)
+    return function

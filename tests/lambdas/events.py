@@ -1,0 +1,48 @@
+"""Events of API Gateway, recorded in tests/events (payload format 2.0), with the parts that a test changes."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+EVENTS = Path(__file__).resolve().parent.parent / "events"
+Event = dict[str, Any]
+
+
+def recorded(name: str) -> Event:
+    event: Event = json.loads((EVENTS / f"{name}.json").read_text())
+    return event
+
+
+def post(body: object, user: str = "user-1") -> Event:
+    """POST /shorten with a JSON body, by a user whom the authorizer let through."""
+    return post_text(json.dumps(body), user)
+
+
+def post_text(body: str, user: str = "user-1") -> Event:
+    """POST /shorten with any text as its body."""
+    event = recorded("shorten") | {"body": body}
+    event["requestContext"]["authorizer"]["lambda"]["userId"] = user
+    return event
+
+
+def post_bytes(body: bytes) -> Event:
+    """POST /shorten with any bytes, which the gateway hands over in base64 without a content type for text."""
+    return recorded("shorten-base64") | {"body": base64.b64encode(body).decode()}
+
+
+def get(code: str) -> Event:
+    """GET /r/{code}."""
+    return recorded("redirect-get") | {"pathParameters": {"code": code}}
+
+
+def head(code: str) -> Event:
+    """HEAD /r/{code}."""
+    return recorded("redirect-head") | {"pathParameters": {"code": code}}
+
+
+def authorize(header: str) -> Event:
+    """The authorizer's event for a request with this Authorization header."""
+    event = recorded("authorizer") | {"identitySource": [header]}
+    event["headers"]["authorization"] = header
+    return event

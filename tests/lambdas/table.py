@@ -1,0 +1,103 @@
+"""The table of the links, in an engine that is started for the functions' tests."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from project import free_port, until
+
+from .functions import RUNTIME
+
+NAME = "shortlinks"
+Item = dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table, by a client of its own."""
+
+    engine: str
+    client: Any
+
+    @classmethod
+    def create(cls, engine: str) -> "Table":
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=engine,
+            region_name=RUNTIME["AWS_DEFAULT_REGION"],
+            aws_access_key_id=RUNTIME["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=RUNTIME["AWS_SECRET_ACCESS_KEY"],
+        )
+        client.create_table(
+            TableName=NAME,
+            KeySchema=[{"AttributeName": "code", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "code", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        return cls(engine, client)
+
+    def rows(self) -> dict[str, Item]:
+        """Every item, by its code."""
+        pages = self.client.get_paginator("scan").paginate(TableName=NAME, ConsistentRead=True)
+        return {item["code"]["S"]: item for page in pages for item in page["Items"]}
+
+    def put(self, code: str, long_url: str = "https://example.com/taken") -> Item:
+        """Store a link of user-0 that was clicked seven times."""
+        item = {
+            "code": {"S": code},
+            "long_url": {"S": long_url},
+            "owner_id": {"S": "user-0"},
+            "click_count": {"N": "7"},
+        }
+        self.client.put_item(TableName=NAME, Item=item)
+        return item
+
+    def empty(self) -> None:
+        for code in self.rows():
+            self.client.delete_item(TableName=NAME, Key={"code": {"S": code}})
+
+
+@contextmanager
+def engine(folder: Path) -> Iterator[str]:
+    """Run a MiniStack that keeps nothing, and yield its URL."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    with (folder / "engine.log").open("w") as log:
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name("ministack")],
+            env={
+                "PATH": os.defpath,
+                "HOME": str(folder),
+                "TMPDIR": str(folder),
+                "GATEWAY_PORT": str(port),
+                "BIND_HOST": "127.0.0.1",
+                "PERSIST_STATE": "0",
+            },
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        until(f"MiniStack answers ({log.name})", lambda: process.poll() is not None or _is_healthy(url))
+        assert process.poll() is None, f"MiniStack died:\n{Path(log.name).read_text()}"
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _is_healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/_ministack/health", timeout=5) as answer:  # noqa: S310: http://127.0.0.1
+            return json.load(answer)["services"]["dynamodb"] == "available"
+    except (OSError, ValueError, KeyError):
+        return False

@@ -1,0 +1,206 @@
+"""A checkout of the project with a stack of its own, as a user would have it."""
+
+import atexit
+import functools
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+import httpx
+from lib import settings
+
+from deploy import tokens
+from deploy.definition import TABLE
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+COPIED = ("lambdas", "deploy", "init", "scripts", "compose", "docker-compose.yml", ".env", "pyproject.toml")
+INHERITED = ("PATH", "HOME", "LANG")
+PATIENCE = 60  # seconds
+TLS = ssl.create_default_context()  # made once: each client would take 50 ms for its own
+T = TypeVar("T")
+
+
+def until(what: str, look: Callable[[], T], patience: float = PATIENCE) -> T:
+    """Look until something true is seen, and return it; when patience runs out, fail saying what was missed."""
+    deadline = time.monotonic() + patience
+    while not (seen := look()):
+        assert time.monotonic() < deadline, f"{what}: not within {patience:.0f} s"
+        time.sleep(0.05)
+    return seen
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@functools.cache
+def aws(endpoint: str | None, service: str) -> Any:
+    """A boto3 client of a local engine; with None, of the AWS that the environment names."""
+    local = {"endpoint_url": endpoint, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    client = boto3.client(service, region_name=settings.load()["AWS_DEFAULT_REGION"], **(local if endpoint else {}))
+    atexit.register(client.close)
+    return client
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack that is up: its API's URL, and the engine behind it."""
+
+    url: str
+    secret: str = field(default_factory=lambda: settings.load()["JWT_SECRET"])
+
+    @property
+    def engine(self) -> str | None:
+        """The engine's URL, for one on this machine; None for AWS itself."""
+        engine, local, _ = self.url.partition("/_aws/execute-api/")
+        return engine if local else None
+
+    @property
+    def api_id(self) -> str:
+        return self.url.rsplit("/", 2)[-2]
+
+    def client(self, service: str) -> Any:
+        return aws(self.engine, service)
+
+    def token(self, user: str = "user-1", **changes: Any) -> str:
+        return tokens.sign(user, **{"secret": self.secret, "now": time.time(), "lifetime": 3600, **changes})
+
+    def http(self, **arguments: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60, verify=TLS, **arguments)
+
+    def shorten(self, body: Any, user: str = "user-1") -> httpx.Response:
+        with self.http(headers={"Authorization": f"Bearer {self.token(user)}"}) as client:
+            return client.post("/shorten", json=body)
+
+    def follow(self, code: str) -> httpx.Response:
+        with self.http() as client:
+            return client.get(f"/r/{code}")
+
+    def row(self, code: str) -> dict[str, Any] | None:
+        """The table's item for a code, as DynamoDB spells it."""
+        found = self.client("dynamodb").get_item(TableName=TABLE, Key={"code": {"S": code}}, ConsistentRead=True)
+        item: dict[str, Any] | None = found.get("Item")
+        return item
+
+    def clicks(self, code: str) -> int:
+        row = self.row(code)
+        assert row is not None, f"no link {code}"
+        return int(row["click_count"]["N"])
+
+
+@dataclass
+class Project:
+    """The scripts of a checkout, with settings that keep its stack apart from any other."""
+
+    folder: Path
+    settings: dict[str, str]
+
+    @classmethod
+    def at(cls, folder: Path, state: Path, **changes: str) -> "Project":
+        """A project in ``folder``, whose stack's port, outputs and state are its own."""
+        own = {"HOST_PORT": str(free_port()), "OUTPUTS_DIR": str(state / "outputs"), "STATE_DIR": str(state / "state")}
+        return cls(folder, {"ENGINE": "embedded", **own, **changes})
+
+    @classmethod
+    def copy(cls, folder: Path, **changes: str) -> "Project":
+        """A project in a fresh copy of this checkout, which a test may edit."""
+        checkout = folder / "checkout"
+        checkout.mkdir()
+        for name in COPIED:
+            source = CHECKOUT / name
+            if source.is_dir():
+                shutil.copytree(source, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, checkout / name)
+        (checkout / ".venv").symlink_to(CHECKOUT / ".venv")
+        return cls.at(checkout, folder, **changes)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**{name: os.environ[name] for name in INHERITED if name in os.environ}, **self.settings}
+
+    @property
+    def outputs(self) -> Path:
+        return Path(self.settings["OUTPUTS_DIR"])
+
+    @property
+    def state(self) -> Path:
+        return Path(self.settings["STATE_DIR"])
+
+    @property
+    def engine(self) -> str:
+        return f"http://127.0.0.1:{self.settings['HOST_PORT']}"
+
+    @property
+    def stack(self) -> Stack:
+        return Stack((self.outputs / "api_url").read_text().strip(), self.settings.get("JWT_SECRET") or Stack("").secret)
+
+    def run(self, *command: str, **changes: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command of the project from another folder; whatever it answers."""
+        script, *arguments = command
+        return subprocess.run(
+            [self.folder / script, *arguments],
+            cwd="/",
+            env={**self.environment, **changes},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+    def check(self, *command: str, **changes: str) -> str:
+        """Run a command that must succeed; what it printed."""
+        done = self.run(*command, **changes)
+        assert done.returncode == 0, f"{command} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def up(self) -> Stack:
+        self.check("scripts/up.sh")
+        return self.stack
+
+    def down(self, *arguments: str) -> None:
+        self.check("scripts/down.sh", *arguments)
+
+    def deploy(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """The deployment alone, run from the host against the project's engine."""
+        return subprocess.run(
+            [self.folder / ".venv/bin/python", "-m", "deploy", "--local", *arguments],
+            cwd=self.folder,
+            env={
+                **self.environment,
+                "GATEWAY_PORT": self.settings["HOST_PORT"],
+                "AWS_DEFAULT_REGION": settings.load()["AWS_DEFAULT_REGION"],
+            },
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def pid(self) -> int:
+        """The engine's process."""
+        return int((self.state / "engine.lock").read_text().split()[0])
+
+    def kill(self) -> None:
+        """End the engine with no time to save anything."""
+        os.kill(self.pid(), signal.SIGKILL)
+        until("the engine is gone", lambda: not self._answers())
+
+    def _answers(self) -> bool:
+        try:
+            httpx.get(f"{self.engine}/_localstack/health", timeout=5, verify=TLS)
+        except httpx.HTTPError:
+            return False
+        return True
