@@ -3,6 +3,7 @@
 That proves all three functions, and warms them, before anybody is told the API's URL.
 """
 
+import contextlib
 import json
 import time
 from http import HTTPStatus
@@ -19,8 +20,13 @@ OWNER = CODE = "__deployment-probe__"
 PATIENCE = 60  # seconds; a new API on AWS, or a first container on LocalStack, takes some
 RETRY_AFTER = 0.2  # seconds
 TOKEN_LIFETIME = PATIENCE + 60  # seconds
-NOT_YET = (HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INTERNAL_SERVER_ERROR)
-NOT_YET += (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+NOT_YET = (  # what the gateway may answer while it, or a function, is starting
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
 
 
 def ensure(aws: Aws, settings: Settings, base_url: str) -> Ensured:
@@ -38,15 +44,13 @@ def ensure(aws: Aws, settings: Settings, base_url: str) -> Ensured:
         _expect(base_url, "POST", "shorten", (HTTPStatus.CREATED, HTTPStatus.CONFLICT), body, headers)
         _expect(base_url, "GET", f"r/{CODE}", (HTTPStatus.FOUND, HTTPStatus.NOT_FOUND))
     finally:
-        try:
+        with contextlib.suppress(dynamodb.exceptions.ConditionalCheckFailedException):  # already removed
             dynamodb.delete_item(
                 TableName=TABLE,
                 Key={TABLE_KEY: {"S": CODE}},
                 ConditionExpression="owner_id = :probe",
                 ExpressionAttributeValues={":probe": {"S": OWNER}},
             )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            pass  # another probe has removed it
     return Ensured(Change.ANSWERED, base_url)
 
 

@@ -2,7 +2,20 @@
 
 from functools import partial
 
-from deploy import api, authorizer, functions, integration, outputs, package, permission, probe, role, route, stage, table
+from deploy import (
+    api,
+    authorizer,
+    functions,
+    integration,
+    outputs,
+    package,
+    permission,
+    probe,
+    role,
+    route,
+    stage,
+    table,
+)
 from deploy.aws import Aws
 from deploy.definition import API, AUTHORIZER, AUTHORIZER_FUNCTION, FUNCTIONS, ROLE, STAGE, TABLE
 from deploy.package import Package

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -58,7 +58,7 @@ def _run(step: Step) -> str:
     return ensured.id
 
 
-def drift(current: dict[str, object], desired: dict[str, object]) -> bool:
+def drift(current: Mapping[str, object], desired: Mapping[str, object]) -> bool:
     """Whether a setting that we decide differs; the order of a list's members does not count."""
     return any(_plain(current.get(key)) != _plain(value) for key, value in desired.items())
 

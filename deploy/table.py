@@ -56,4 +56,3 @@ def require(aws: Aws) -> None:
         table = {}
     if table.get("KeySchema") != KEY_SCHEMA:
         raise ResourceError(f"the API is not built: table {TABLE} is not there as it should be (see the step before)")
-

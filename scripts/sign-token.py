@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from deploy import tokens  # noqa: E402: found through the line above
-from lib import settings  # noqa: E402
+from deploy import tokens
+from lib import settings
 
 LIFETIME = 3600  # seconds
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from lib import settings
 from project import CHECKOUT, Project, Stack
 

@@ -58,7 +58,11 @@ def proxy(engine: str, fault: Fault) -> Iterator[str]:
                 self.close_connection = True
                 return
             if reply is not None:
-                self._send(reply.status, [("Content-Type", "application/json"), ("x-amzn-errortype", reply.error_type)], reply.body)
+                self._send(
+                    reply.status,
+                    [("Content-Type", "application/json"), ("x-amzn-errortype", reply.error_type)],
+                    reply.body,
+                )
                 return
             connection = http.client.HTTPConnection(address, timeout=60)
             try:

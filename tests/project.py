@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 import boto3
 import httpx
-from lib import settings
 
 from deploy import tokens
 from deploy.definition import TABLE
+from lib import settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 COPIED = ("lambdas", "deploy", "init", "scripts", "compose", "docker-compose.yml", ".env", "pyproject.toml")
@@ -146,7 +146,8 @@ class Project:
 
     @property
     def stack(self) -> Stack:
-        return Stack((self.outputs / "api_url").read_text().strip(), self.settings.get("JWT_SECRET") or Stack("").secret)
+        secret = self.settings.get("JWT_SECRET") or settings.load()["JWT_SECRET"]
+        return Stack((self.outputs / "api_url").read_text().strip(), secret)
 
     def run(self, *command: str, **changes: str) -> "subprocess.CompletedProcess[str]":
         """Run a command of the project from another folder; whatever it answers."""

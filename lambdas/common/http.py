@@ -12,9 +12,7 @@ Event = Mapping[str, Any]
 Response = dict[str, Any]
 
 
-def json_response(
-    status: HTTPStatus, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
-) -> Response:
+def json_response(status: HTTPStatus, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """An answer whose body is ``body`` as JSON."""
     return {
         "statusCode": int(status),

@@ -14,6 +14,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from common.http import Event
@@ -67,4 +68,4 @@ def _request_id(event: Event, context: Any) -> str | None:
 
 def _place(error: Exception) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{os.path.basename(frame.filename)}:{frame.lineno}"
+    return f"{Path(frame.filename).name}:{frame.lineno}"

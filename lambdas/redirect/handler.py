@@ -5,6 +5,7 @@ from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 import boto3
+
 from common.codes import CODE
 from common.http import INTERNAL_ERROR, Event, Response, error_response
 from common.log import logged

@@ -21,14 +21,15 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from deploy import health, outputs  # noqa: E402: found through the line above
-from deploy.errors import DeployError  # noqa: E402
-from deploy.settings import Settings  # noqa: E402
+from deploy import health, outputs
+from deploy.errors import DeployError
+from deploy.settings import Settings
 
 START_TIMEOUT = 300  # seconds; the engine gives a hook as long
 STOP_TIMEOUT = 60  # seconds; it writes its state to disk meanwhile
 LOOK_EVERY = 0.05  # seconds
 LOG_TAIL = 15  # lines
+INHERITED = ("HOME", "LANG", "LC_ALL", "AWS_DEFAULT_REGION")
 # Of the engine's log, the lines that the deployment prints.
 BUILD_LINE = re.compile(r"==> .*|  \S.*\d ms|  warning: .*|error: .*")
 
@@ -137,7 +138,7 @@ class Embedded:
                 if engine.poll() is not None:
                     log.seek(0)
                     tail = "".join(log.readlines()[-LOG_TAIL:])
-                    raise Failure(f"the engine died while it was starting. The end of {self.log_file}:\n{tail.rstrip()}")
+                    raise Failure(f"the engine died while it was starting. Its last words ({self.log_file}):\n{tail}")
                 if state in (health.State.READY, health.State.FAILED) or time.monotonic() > deadline:
                     return state
                 time.sleep(LOOK_EVERY)
@@ -165,7 +166,7 @@ class Embedded:
         """
         settings = self.settings
         return {
-            **{name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "AWS_DEFAULT_REGION") if name in os.environ},
+            **{name: os.environ[name] for name in INHERITED if name in os.environ},
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
             "TMPDIR": str(self.state_dir / "tmp"),
             "PYTHONUNBUFFERED": "1",

@@ -17,7 +17,7 @@ HERE = str(Path(__file__).resolve().parent.parent.parent / "init")
 
 def main(lock_file: str) -> None:
     """Serve until SIGTERM, holding a lock on ``lock_file``, which then has this process's ID in it."""
-    lock = open(lock_file, "r+")  # noqa: PTH123, SIM115: open, and so locked, for as long as this process lives
+    lock = Path(lock_file).open("r+")  # noqa: SIM115 # it stays open, and so locked, while this process lives
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
-from project import CHECKOUT, TLS, Project, Stack, until
 
 from deploy import package
 from deploy.definition import API_ID, ROLE
+from project import CHECKOUT, TLS, Project, Stack, until
 
 ANYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
 Break = Callable[[Stack], object]
@@ -141,9 +141,7 @@ def _integration(**changes: Any) -> Break:
 
 
 def _authorizer(**changes: Any) -> Break:
-    return lambda s: s.client("apigatewayv2").update_authorizer(
-        **_part(s, "authorizer", "Name", "jwt-auth"), **changes
-    )
+    return lambda s: s.client("apigatewayv2").update_authorizer(**_part(s, "authorizer", "Name", "jwt-auth"), **changes)
 
 
 def _api(**changes: Any) -> Break:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from engine_proxy import Reply, Request, proxy
 from project import Project
 

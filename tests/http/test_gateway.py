@@ -3,6 +3,7 @@
 import time
 
 import pytest
+
 from project import Stack
 
 pytestmark = pytest.mark.http

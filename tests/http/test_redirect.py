@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+
 from project import Stack
 
 pytestmark = pytest.mark.http
@@ -47,7 +48,8 @@ def test_an_unknown_code_is_not_found_and_leaves_no_row(stack: Stack, code: str,
 
 
 @pytest.mark.parametrize(
-    "segment", ["%00", "a%00b", "%0d%0aSet-Cookie:a=b", "%C3%BC", "%ff", "..%2f..", "a%20b", "%25", "x" * 65, "a;b", "$"]
+    "segment",
+    ["%00", "a%00b", "%0d%0aSet-Cookie:a=b", "%C3%BC", "%ff", "..%2f..", "a%20b", "%25", "x" * 65, "a;b", "$"],
 )
 def test_what_cannot_be_a_code_is_not_found(stack: Stack, segment: str) -> None:
     with stack.http() as client:

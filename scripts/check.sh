@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Report what ruff, mypy and shellcheck find: scripts/check.sh
+
+source "$(dirname "$0")/lib/common.sh"
+help_if_asked "$@"
+find_python
+need embedded test check
+PATH=$PWD/.venv/bin:$PATH
+
+say "ruff"
+ruff check .
+ruff format --check .
+say "mypy"
+mypy deploy
+MYPYPATH=.:scripts mypy --explicit-package-bases scripts/sign-token.py scripts/lib
+MYPYPATH=.:scripts:tests mypy --explicit-package-bases tests
+for handler in lambdas/*/handler.py; do # each as Lambda sees it: its folder, and lambdas/ for common
+  MYPYPATH=lambdas mypy "$(dirname "$handler")"
+done
+say "shellcheck"
+shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh scripts/lib/*.sh init/*/*.sh .ci/run
+say "all clean"
