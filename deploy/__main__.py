@@ -13,6 +13,8 @@ from deploy.errors import DeployError
 from deploy.settings import Settings
 
 PARTS = ("table", "api")
+FIRST_REQUEST = """curl {url}/shorten -H "Authorization: Bearer $(scripts/sign-token.py)" \\
+         -H 'Content-Type: application/json' -d '{{"long_url": "https://example.com/"}}'"""
 
 
 def main() -> int:
@@ -53,6 +55,7 @@ def _build(parts: list[str]) -> None:
             print(f"  warning: {warning}")
         url = stack.build_api(aws, settings, engine_url)
         print(f"==> ready in {time.perf_counter() - started:.1f} s: {url}")
+        print(f"    try: {FIRST_REQUEST.format(url=url)}")
 
 
 def _speak_to_local_engine() -> None:

@@ -1,9 +1,14 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # $python is set by common.sh
 # The stack in Docker Compose, and the embedded one, as up.sh and down.sh drive them.
 
 ready_hooks=/etc/localstack/init/ready.d
 
-embedded() { if [ -x .venv/bin/python ]; then .venv/bin/python scripts/lib/embedded.py "$@"; else "$python" scripts/lib/embedded.py "$@"; fi; }
+# embedded up|down|running: with .venv's Python once there is one; down and running need no package.
+embedded() {
+  local interpreter=.venv/bin/python
+  [ -x "$interpreter" ] || interpreter=$python
+  "$interpreter" scripts/lib/embedded.py "$@"
+}
 
 docker_answers() { docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; }
 
@@ -24,7 +29,7 @@ docker_up() {
       docker compose exec -T localstack sh "$ready_hooks/${hook##*/}" || die "the stack is not up to date (see above)"
     done
   else
-    docker compose logs --no-log-prefix localstack | grep -E '^(==> |  [^ ].* ms$|  warning: )' || true
+    docker compose logs --no-log-prefix localstack | grep -E '^(==> |  [^ ].* ms$|  warning: |    try: |         -H )' || true
   fi
 }
 

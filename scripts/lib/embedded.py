@@ -31,7 +31,7 @@ LOOK_EVERY = 0.05  # seconds
 LOG_TAIL = 15  # lines
 INHERITED = ("HOME", "LANG", "LC_ALL", "AWS_DEFAULT_REGION")
 # Of the engine's log, the lines that the deployment prints.
-BUILD_LINE = re.compile(r"==> .*|  \S.*\d ms|  warning: .*|error: .*")
+BUILD_LINE = re.compile(r"==> .*|  \S.*\d ms|  warning: .*|    try: .*|         -H .*|error: .*")
 
 
 class Failure(Exception):
