@@ -1,0 +1,139 @@
+"""The scripts, as a person runs them."""
+
+import base64
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import jwt
+import pytest
+from project import CHECKOUT, Project
+
+SCRIPTS = sorted(path.name for path in (CHECKOUT / "scripts").iterdir() if path.is_file())
+SHELL = [name for name in SCRIPTS if name.endswith(".sh")]
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Project:
+    """A checkout with nothing running."""
+    return Project.at(CHECKOUT, tmp_path)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_says_what_it_is_for(bare: Project, script: str) -> None:
+    printed = bare.check(f"scripts/{script}", "--help")
+    assert f"scripts/{script}" in printed or script in printed
+    assert len(printed.splitlines()) > 1 or len(printed) > 40
+
+
+@pytest.mark.parametrize("path", [f"scripts/{name}" for name in SCRIPTS] + ["init/ready.d", "init/boot.d", ".ci/run"])
+def test_it_can_be_executed(path: str) -> None:
+    files = [CHECKOUT / path] if (CHECKOUT / path).is_file() else [*(CHECKOUT / path).iterdir()]
+    assert [file for file in files if not os.access(file, os.X_OK)] == []
+
+
+@pytest.mark.parametrize("hook", sorted(path.relative_to(CHECKOUT) for path in (CHECKOUT / "init").rglob("*.sh")))
+def test_a_hook_is_posix_sh(hook: Path) -> None:
+    assert (CHECKOUT / hook).read_text().startswith("#!/bin/sh\n")
+    subprocess.run(["dash", "-n", CHECKOUT / hook], check=True)
+
+
+def test_smoke_passes_twice_on_the_same_stack(shared: Project) -> None:
+    for _ in range(2):
+        printed = shared.check("scripts/smoke.sh")
+        assert "WRONG" not in printed
+        assert printed.endswith("==> all as it should be\n")
+
+
+def test_smoke_stops_at_the_first_wrong_answer(project: Project) -> None:
+    handler = project.folder / "lambdas/redirect/handler.py"
+    handler.write_text(handler.read_text().replace('"Cache-Control": "no-store"', '"Cache-Control": "public"'))
+    project.up()
+    done = project.run("scripts/smoke.sh")
+    assert done.returncode == 1
+    assert "WRONG 302  HEAD /r/{code}: expected cache-control: no-store" in done.stderr
+    assert "GET /r/{code}" not in done.stdout
+
+
+def test_smoke_without_a_stack_says_how_to_get_one(bare: Project) -> None:
+    done = bare.run("scripts/smoke.sh")
+    assert done.returncode == 1
+    assert "run scripts/up.sh first" in done.stderr
+
+
+def test_up_prints_the_url_a_token_and_a_first_request(project: Project) -> None:
+    printed = project.check("scripts/up.sh")
+    assert project.stack.url in printed
+    token = next(line for line in printed.splitlines() if line.count(".") == 2 and " " not in line)
+    assert jwt.decode(token, project.stack.secret, algorithms=["HS256"])["sub"] == "user-1"
+    command = printed[printed.index("curl ") :].partition("\n\n")[0]
+    answer = subprocess.run(
+        ["bash", "-c", command], cwd=project.folder, env=project.environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(answer.stdout)["long_url"] == "https://example.com/"
+
+
+def test_down_without_a_stack_is_no_error(bare: Project) -> None:
+    assert bare.check("scripts/down.sh") == "==> down\n"
+
+
+def test_down_refuses_what_it_does_not_know(bare: Project) -> None:
+    done = bare.run("scripts/down.sh", "--whipe")
+    assert done.returncode == 1
+    assert done.stderr == "error: unknown argument '--whipe': scripts/down.sh [--wipe]\n"
+
+
+def test_an_engine_that_there_is_not_is_refused(bare: Project) -> None:
+    done = bare.run("scripts/up.sh", ENGINE="podman")
+    assert done.returncode == 1
+    assert done.stderr == "error: ENGINE is 'podman': use docker or embedded\n"
+
+
+def test_without_python_it_says_what_is_needed(bare: Project, tmp_path: Path) -> None:
+    for tool in ("bash", "env", "dirname", "cat", "sed"):
+        (tmp_path / tool).symlink_to(
+            Path("/usr/bin") / tool if Path("/usr/bin", tool).exists() else Path("/bin") / tool
+        )
+    done = bare.run("scripts/up.sh", PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr == "error: Python 3.11 or newer is needed: install it, or name it in PYTHON\n"
+
+
+def test_a_token_is_for_the_user_and_good_for_an_hour(bare: Project) -> None:
+    token = bare.check("scripts/sign-token.py", "user-7", "a-secret-of-our-own-that-is-long-enough").strip()
+    claims = jwt.decode(token, "a-secret-of-our-own-that-is-long-enough", algorithms=["HS256"])
+    assert claims["sub"] == "user-7"
+    assert claims["exp"] - claims["iat"] == 3600
+    assert abs(claims["iat"] - time.time()) < 60
+
+
+def test_a_token_has_the_issuer_and_audience_of_the_settings(bare: Project) -> None:
+    token = bare.check("scripts/sign-token.py", JWT_ISSUER="me", JWT_AUDIENCE="you")
+    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    assert (claims["sub"], claims["iss"], claims["aud"]) == ("user-1", "me", "you")
+
+
+def test_settings_are_read_from_env_local_after_env(project: Project) -> None:
+    (project.folder / ".env.local").write_text("# mine\nJWT_SECRET='another secret'  # of 14 bytes\n\nJWT_ISSUER=me\n")
+    signed = project.check("scripts/sign-token.py").strip()
+    assert jwt.decode(signed, "another secret", algorithms=["HS256"])["iss"] == "me"
+    signed = project.check("scripts/sign-token.py", JWT_SECRET="of the environment").strip()
+    assert jwt.decode(signed, "of the environment", algorithms=["HS256"])["sub"] == "user-1"
+
+
+def test_a_settings_file_that_cannot_be_read_is_named_with_the_line(project: Project) -> None:
+    (project.folder / ".env.local").write_text("\nJWT_SECRET: x\n")
+    for script in ("scripts/up.sh", "scripts/sign-token.py"):
+        done = project.run(script)
+        assert done.returncode == 1
+        assert done.stderr == "error: .env.local, line 2: expected NAME=VALUE, found 'JWT_SECRET: x'\n"
+
+
+@pytest.mark.parametrize("script", SHELL)
+def test_a_shell_script_starts_with_what_it_is_for(script: str) -> None:
+    first, second = (CHECKOUT / "scripts" / script).read_text().splitlines()[:2]
+    assert first == "#!/usr/bin/env bash"
+    assert second.startswith("# ")
+    assert f"scripts/{script}" in second
