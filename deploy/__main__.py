@@ -5,10 +5,8 @@ import os
 import sys
 import time
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from deploy import stack
-from deploy.aws import Aws, explain
+from deploy.aws import SDK_ERRORS, Aws, explain
 from deploy.errors import DeployError
 from deploy.settings import Settings
 
@@ -35,7 +33,7 @@ def main() -> int:
         _build([arguments.part] if arguments.part else list(PARTS))
     except DeployError as error:
         return _fail(str(error))
-    except (ClientError, BotoCoreError) as error:
+    except SDK_ERRORS as error:
         return _fail(explain(error))
     return 0
 

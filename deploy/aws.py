@@ -6,10 +6,13 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
+from botocore.parsers import ResponseParserError
 
 # "standard" retries what AWS says may be retried: throttling, 5xx and dropped connections.
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=30)
+
+SDK_ERRORS = (ClientError, BotoCoreError, ResponseParserError)  # which have no other base in common
 
 
 class Aws:
@@ -65,6 +68,6 @@ def explain(error: Exception) -> str:
             return "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         case NoRegionError():
             return "no AWS region: set AWS_DEFAULT_REGION"
-        case BotoCoreError():
-            return f"the AWS SDK gave up: {error}"
+        case BotoCoreError() | ResponseParserError():
+            return f"the AWS SDK gave up: {' '.join(str(error).split())}"
     raise error

@@ -1,5 +1,6 @@
 """The parts of an API that have IDs of API Gateway's choosing, and so are found by listing."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -32,16 +33,24 @@ def converge(
     """
     gateway = aws["apigatewayv2"]
     id_name = f"{kind.title()}Id"
-    listed = list(pages(getattr(gateway, f"get_{kind}s"), ApiId=api_id))
-    found = {part[id_name]: part for mark in marks for part in listed if part.get(mark) == desired[mark]}
+    list_parts, delete_part = getattr(gateway, f"get_{kind}s"), getattr(gateway, f"delete_{kind}")
+
+    def find() -> dict[str, dict[str, Any]]:
+        listed = list(pages(list_parts, ApiId=api_id))
+        return {part[id_name]: part for mark in marks for part in listed if part.get(mark) == desired[mark]}
+
+    found = find()
+    change = Change.UNCHANGED
     if not found:
-        created = getattr(gateway, f"create_{kind}")(ApiId=api_id, **desired)
-        return Ensured(Change.CREATED, created[id_name])
+        getattr(gateway, f"create_{kind}")(ApiId=api_id, **desired)
+        change = Change.CREATED
+        found = find()  # more than one, if the answer was lost and the call tried again
     (kept, current), *surplus = found.items()
     for part_id, _ in surplus:
-        getattr(gateway, f"delete_{kind}")(ApiId=api_id, **{id_name: part_id})
+        with contextlib.suppress(gateway.exceptions.NotFoundException):  # another build was faster
+            delete_part(ApiId=api_id, **{id_name: part_id})
+        change = change if change is Change.CREATED else Change.UPDATED
     if drift(current, desired):
         getattr(gateway, f"update_{kind}")(ApiId=api_id, **{id_name: kept}, **desired)
-    elif not surplus:
-        return Ensured(Change.UNCHANGED, kept)
-    return Ensured(Change.UPDATED, kept)
+        change = Change.UPDATED
+    return Ensured(change, kept)

@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/lambda/latest/dg/services-apigateway.html#apigateway-permissions
 """
 
+import contextlib
 import json
 from typing import Any
 
@@ -31,7 +32,8 @@ def ensure(aws: Aws, function_name: str, source: str) -> Ensured:
     ):
         return Ensured(Change.UNCHANGED, source_arn)
     if current:
-        client.remove_permission(FunctionName=function_name, StatementId=STATEMENT_ID)
+        with contextlib.suppress(client.exceptions.ResourceNotFoundException):  # another build was faster
+            client.remove_permission(FunctionName=function_name, StatementId=STATEMENT_ID)
     try:
         client.add_permission(
             FunctionName=function_name,

@@ -12,13 +12,17 @@ from project import CHECKOUT, Project, Stack
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stack-url", metavar="URL", help="run the HTTP part against the stack whose API is at URL")
+    parser.addoption("--search", action="store_true", help="search longer: more faults, more examples")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--stack-url"):
-        others = [item for item in items if item.get_closest_marker("http") is None]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in others]
+    def wanted(item: pytest.Item) -> bool:
+        if config.getoption("--stack-url") and item.get_closest_marker("http") is None:
+            return False
+        return bool(config.getoption("--search")) or item.get_closest_marker("search") is None
+
+    config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
+    items[:] = [item for item in items if wanted(item)]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,8 @@
 
 import contextlib
 import http.client
+import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,22 +22,36 @@ class Request:
 
     @property
     def operation(self) -> str:
-        """The AWS operation, as far as the request names it: DynamoDB's target, or method and path."""
-        target = self.headers.get("x-amz-target")
-        return target.partition(".")[2] if target else f"{self.method} {self.path.partition('?')[0]}"
+        """The AWS operation, as far as the request names it: a target, an action, or method and path."""
+        if target := self.headers.get("x-amz-target"):
+            return target.partition(".")[2]
+        if action := re.match(rb"Action=(\w+)", self.body):
+            return action[1].decode()
+        return f"{self.method} {self.path.partition('?')[0]}"
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer in the engine's place."""
+    """An error in the engine's place."""
 
     status: int
-    body: bytes = b"{}"
-    error_type: str = ""
+    error_type: str
+    message: str
+
+    def encode(self, request: Request) -> tuple[list[tuple[str, str]], bytes]:
+        """Headers and body, as the request's protocol has them: XML for IAM and STS, JSON for the others."""
+        if request.body.startswith(b"Action="):
+            error = f"<Error><Code>{self.error_type}</Code><Message>{self.message}</Message></Error>"
+            return [("Content-Type", "text/xml")], f"<ErrorResponse>{error}</ErrorResponse>".encode()
+        body = {"__type": self.error_type, "message": self.message}
+        return [("Content-Type", "application/json"), ("x-amzn-errortype", self.error_type)], json.dumps(body).encode()
 
 
 class Drop(Exception):
-    """Close the connection without an answer."""
+    """Close the connection without an answer, before or after the engine has done what was asked."""
+
+    def __init__(self, done: bool) -> None:
+        self.done = done
 
 
 Fault = Callable[[Request], Reply | None]
@@ -52,25 +68,27 @@ def proxy(engine: str, fault: Fault) -> Iterator[str]:
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
+            request = Request(self.command, self.path, headers, body)
             try:
-                reply = fault(Request(self.command, self.path, headers, body))
-            except Drop:
+                reply = fault(request)
+            except Drop as drop:
+                if drop.done:
+                    self._ask_engine(body, headers)
                 self.close_connection = True
                 return
             if reply is not None:
-                self._send(
-                    reply.status,
-                    [("Content-Type", "application/json"), ("x-amzn-errortype", reply.error_type)],
-                    reply.body,
-                )
-                return
+                self._send(reply.status, *reply.encode(request))
+            else:
+                self._send(*self._ask_engine(body, headers))
+
+        def _ask_engine(self, body: bytes, headers: dict[str, str]) -> tuple[int, list[tuple[str, str]], bytes]:
             connection = http.client.HTTPConnection(address, timeout=60)
             try:
                 connection.request(self.command, self.path, body, headers)
                 answer = connection.getresponse()
                 skipped = ("content-length", "transfer-encoding", "connection")
                 kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in skipped]
-                self._send(answer.status, kept, answer.read())
+                return answer.status, kept, answer.read()
             finally:
                 connection.close()
 

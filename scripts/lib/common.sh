@@ -42,7 +42,8 @@ need() {
     [ "$(cat ".venv/installed-$group" 2>/dev/null)" = "$wanted" ] && continue
     say "installing into .venv, this once: $(tr '\n' ' ' <<<"$wanted")"
     # shellcheck disable=SC2086 # one requirement a word
-    .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off $wanted >.venv/install.log 2>&1 ||
+    .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off $wanted 2>&1 |
+      tee .venv/install.log | sed -n 's/^Collecting \([^ ]*\).*/    \1/p; s/^Installing collected packages.*/    unpacking/p' ||
       { tail -n 5 .venv/install.log >&2; die "pip could not install these packages: is PyPI reachable?"; }
     printf '%s\n' "$wanted" >".venv/installed-$group"
   done

@@ -12,8 +12,8 @@ from project import Project
 
 LINK = {"long_url": "https://example.com/", "code": "kept"}
 NOT_LICENSED = (
-    b'{"message": "The API for service apigatewayv2 is either not included in your current license plan '
-    b'or has not yet been emulated by LocalStack."}'
+    "The API for service apigatewayv2 is either not included in your current license plan "
+    "or has not yet been emulated by LocalStack."
 )
 
 
@@ -97,7 +97,7 @@ def test_a_table_with_another_key_is_neither_used_nor_deleted(project: Project) 
 
 def test_an_engine_without_http_apis_is_said_to_need_a_licence(shared: Project, tmp_path: Path) -> None:
     def unlicensed(request: Request) -> Reply | None:
-        return Reply(501, NOT_LICENSED, "InternalFailure") if request.path.startswith("/v2/") else None
+        return Reply(501, "InternalFailure", NOT_LICENSED) if request.path.startswith("/v2/") else None
 
     project = Project.at(shared.folder, tmp_path)
     project.outputs.mkdir()

@@ -4,10 +4,10 @@ import re
 import tomllib
 
 import pytest
-from lib import settings
-from project import CHECKOUT
 
 from deploy.definition import API_ID, FUNCTIONS
+from lib import settings
+from project import CHECKOUT
 
 README = (CHECKOUT / "README.md").read_text()
 ENV = settings.load({}, CHECKOUT)

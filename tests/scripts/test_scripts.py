@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jwt
 import pytest
+
 from project import CHECKOUT, Project
 
 SCRIPTS = sorted(path.name for path in (CHECKOUT / "scripts").iterdir() if path.is_file())
