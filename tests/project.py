@@ -25,6 +25,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 COPIED = ("lambdas", "deploy", "init", "scripts", "compose", "docker-compose.yml", ".env", "pyproject.toml")
 INHERITED = ("PATH", "HOME", "LANG")
 PATIENCE = 60  # seconds
+NO_LIMITS = httpx.Limits(max_connections=None)
 TLS = ssl.create_default_context()  # made once: each client would take 50 ms for its own
 T = TypeVar("T")
 
@@ -79,7 +80,7 @@ class Stack:
         return tokens.sign(user, **{"secret": self.secret, "now": time.time(), "lifetime": 3600, **changes})
 
     def http(self, **arguments: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=60, verify=TLS, **arguments)
+        return httpx.Client(base_url=self.url, timeout=60, verify=TLS, limits=NO_LIMITS, **arguments)
 
     def shorten(self, body: Any, user: str = "user-1") -> httpx.Response:
         with self.http(headers={"Authorization": f"Bearer {self.token(user)}"}) as client:

@@ -1,7 +1,5 @@
 """GET and HEAD /r/{code}, as a client meets them."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import httpx
 import pytest
 
@@ -9,7 +7,6 @@ from project import Stack
 
 pytestmark = pytest.mark.http
 LONG_URL = "https://example.com/path?query=1#fragment"
-AT_ONCE = 50
 
 
 @pytest.fixture
@@ -55,13 +52,6 @@ def test_what_cannot_be_a_code_is_not_found(stack: Stack, segment: str) -> None:
     with stack.http() as client:
         answer = client.get(httpx.URL(f"{stack.url}/r/").copy_with(raw_path=f"{_path(stack)}/r/{segment}".encode()))
     assert answer.status_code == 404
-
-
-def test_clicks_at_once_are_all_counted(stack: Stack, link: str) -> None:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        statuses = list(pool.map(lambda _: stack.follow(link).status_code, range(AT_ONCE)))
-    assert statuses == [302] * AT_ONCE
-    assert stack.clicks(link) == AT_ONCE
 
 
 def _path(stack: Stack) -> str:
