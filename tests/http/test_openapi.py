@@ -1,0 +1,69 @@
+"""openapi.yaml describes the API that is there, and schemathesis finds no request that it answers otherwise."""
+
+from typing import Any
+
+import pytest
+import schemathesis
+import yaml
+from hypothesis import settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from deploy.definition import FUNCTIONS
+from project import CHECKOUT, Stack
+
+DOCUMENT: dict[str, Any] = yaml.safe_load((CHECKOUT / "openapi.yaml").read_text())
+METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+
+schema = schemathesis.openapi.from_dict(DOCUMENT)
+
+
+def test_it_has_the_routes_that_are_deployed_and_no_other() -> None:
+    described = {
+        f"{method.upper()} {path}": operation
+        for path, item in DOCUMENT["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    }
+    routes = {route.key: route for function in FUNCTIONS for route in function.routes}
+    assert set(described) == set(routes)
+    assert {key for key, one in described.items() if one.get("security")} == {
+        key for key, route in routes.items() if route.authorized
+    }
+
+
+@pytest.mark.http
+def test_the_stack_has_these_routes(stack: Stack) -> None:
+    deployed = stack.client("apigatewayv2").get_routes(ApiId=stack.api_id)["Items"]
+    assert {one["RouteKey"] for one in deployed} == {route.key for function in FUNCTIONS for route in function.routes}
+
+
+@pytest.mark.http
+@schema.parametrize()
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_the_stack_answers_as_it_says(case: schemathesis.Case, stack: Stack) -> None:
+    headers = {"Authorization": f"Bearer {stack.token()}"}
+    case.call_and_validate(base_url=stack.url, headers=headers, checks=CHECKS)
+
+
+@pytest.mark.http
+@pytest.mark.search
+@schema.parametrize()
+@settings(max_examples=2000, deadline=None)
+def test_the_stack_answers_as_it_says_however_long_one_asks(case: schemathesis.Case, stack: Stack) -> None:
+    headers = {"Authorization": f"Bearer {stack.token()}"}
+    case.call_and_validate(base_url=stack.url, headers=headers, checks=CHECKS)
