@@ -1,0 +1,84 @@
+"""Requests that come while the stack changes under them, and what is left behind of a full run."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from project import TLS, Project, Stack, until
+
+LINK = {"long_url": "https://example.com/", "code": "busy"}
+CLIENTS = 4
+CLEAN = {302, 404, 429, 500, 502, 503}  # each with a whole answer behind it
+
+
+@contextmanager
+def busy(stack: Stack) -> Iterator[Counter[int]]:
+    """Clients that follow a link all the while, and the statuses they got."""
+    statuses: Counter[int] = Counter()
+    over = threading.Event()
+
+    def follow() -> None:
+        with stack.http() as client:
+            while not over.is_set():
+                statuses[client.get(f"/r/{LINK['code']}").status_code] += 1
+
+    threads = [threading.Thread(target=follow) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    try:
+        until("requests are answered", lambda: statuses[302] > 10)
+        yield statuses
+        served = statuses[302]
+        until("requests are answered again", lambda: statuses[302] > served + 10 or statuses[404] > 10)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_redeploy_under_load_loses_and_invents_no_click(project: Project) -> None:
+    stack = project.up()
+    stack.shorten(LINK)
+    handler = project.folder / "lambdas/redirect/handler.py"
+    with busy(stack) as statuses:
+        handler.write_text(handler.read_text() + "\n# changed\n")
+        assert project.deploy().returncode == 0
+    assert set(statuses) <= CLEAN
+    # A worker that is killed between the count and the answer has counted a click that failed.
+    assert 0 <= stack.clicks(LINK["code"]) - statuses[302] <= statuses.total() - statuses[302]
+
+
+def test_a_reset_under_load_ends_in_a_stack_that_answers(project: Project) -> None:
+    stack = project.up()
+    stack.shorten(LINK)
+    with busy(stack) as statuses:
+        httpx.post(f"{project.engine}/_ministack/reset?init=1", timeout=60, verify=TLS).raise_for_status()
+        until("the stack is back", lambda: (project.outputs / "api_id").exists())
+        assert stack.shorten(LINK).status_code == 201
+    assert set(statuses) <= CLEAN
+    assert stack.clicks(LINK["code"]) <= statuses[302]
+
+
+def test_no_log_and_no_output_has_a_token_or_the_secret_in_it(project: Project) -> None:
+    secret = "the-one-secret-that-must-not-be-seen-anywhere"
+    project.settings["JWT_SECRET"] = secret
+    printed = project.check("scripts/up.sh")
+    stack = project.stack
+    token = stack.token()
+    forged = stack.token(secret="another-secret-that-must-not-be-seen")
+    for one in (token, forged, f"{token}x", "Bearer"):
+        with stack.http(headers={"Authorization": f"Bearer {one}"}) as client:
+            client.post("/shorten", json=LINK)
+            client.post("/shorten", content=one)
+    printed += project.check("scripts/smoke.sh") + project.check("scripts/up.sh").partition("\n\n")[0]
+    project.down()
+    left = [(project.state / "engine.log").read_text(), *(file.read_text() for file in project.outputs.iterdir())]
+    for text in left:
+        assert secret not in text
+        assert token not in text
+        assert forged not in text
+        assert "eyJ" not in text
+    assert secret not in printed
