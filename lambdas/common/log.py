@@ -62,7 +62,7 @@ def logged(outcome: Callable[[dict[str, Any]], Any], fallback: dict[str, Any]) -
 
 def _request_id(event: Event, context: Any) -> str | None:
     """The gateway's ID where there is one: it is what the client was told."""
-    gateway: str | None = event.get("requestContext", {}).get("requestId")
+    gateway: str | None = (event.get("requestContext") or {}).get("requestId")
     return gateway or getattr(context, "aws_request_id", None)
 
 

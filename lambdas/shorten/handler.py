@@ -87,12 +87,17 @@ def read_object(event: Event) -> dict[str, Any]:
     try:
         if event.get("isBase64Encoded"):
             body = base64.b64decode(body, validate=True).decode()
-        value = json.loads(body)
+        value = json.loads(body, parse_constant=_refuse)
     except (binascii.Error, ValueError, RecursionError):
         raise BadRequest("body must be JSON in UTF-8") from None
     if not isinstance(value, dict):
         raise BadRequest("body must be a JSON object")
     return value
+
+
+def _refuse(constant: str) -> None:
+    """NaN and Infinity, which Python's parser takes for JSON."""
+    raise ValueError(constant)
 
 
 def store_under_drawn_code(long_url: str, owner_id: str) -> str:

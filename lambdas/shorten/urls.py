@@ -13,10 +13,11 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from common.http import Event
 
 MAX_LENGTH = 2048
+AUTHORITY = re.compile(r"(?P<host>\[[^]]*\]|[^][:]*)(:(?P<port>\d*))?")
 HOST = re.compile(r"(?!.{254})([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?", re.IGNORECASE)
 ASCII = "".join(map(chr, range(0x21, 0x7F)))
-# Control, format and private characters, half surrogate pairs, separators: what no URL shows.
-INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
+# Unicode's categories of control and format characters, half surrogate pairs, and separators.
+INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
 
 
 class InvalidUrl(ValueError):
@@ -40,6 +41,8 @@ def checked_url(url: str) -> str:
         raise InvalidUrl("must not have credentials before the host")
     if "%" in parts.netloc:
         raise InvalidUrl("must have a host without percent signs")
+    if AUTHORITY.fullmatch(parts.netloc) is None:  # urlsplit ignores what stands beside brackets
+        raise InvalidUrl("must have a valid host and port")
     host = _ascii_host(parts)
     if url.isascii():
         return url
@@ -62,10 +65,18 @@ def leads_back(url: str, event: Event) -> bool:
     path = posixpath.normpath("/" + unquote(parts.path).lstrip("/")) + "/"
     if path.startswith((f"/_aws/execute-api/{api}/{stage}/r/", f"/restapis/{api}/{stage}/_user_request_/r/")):
         return True
-    host = parts.hostname or ""
-    called = event.get("headers", {}).get("host", "")
-    own = host.startswith(f"{api}.execute-api.") or parts.netloc.lower() == called.lower()
+    address = _address(parts.netloc)
+    own = address.startswith(f"{api}.execute-api.") or address == _address(event.get("headers", {}).get("host", ""))
     return own and path.startswith(("/r/", f"/{stage}/r/"))
+
+
+def _address(authority: str) -> str:
+    """An authority in the one spelling that two of the same address share: no root dot, no default port."""
+    found = AUTHORITY.fullmatch(authority.lower())
+    if found is None:  # what a client may write into a Host header
+        return authority
+    port = found["port"] or ""
+    return found["host"].rstrip(".") + (f":{port}" if port not in ("", "80", "443") else "")
 
 
 def _ascii_host(parts: SplitResult) -> str:

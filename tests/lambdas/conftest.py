@@ -1,5 +1,6 @@
 """The functions under test, with a real DynamoDB engine behind them and a clock that stands still."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,12 +11,12 @@ from .functions import Function, load
 from .table import Table
 from .tokens import NOW, SECRET
 
-# --hypothesis-profile=search looks further: other examples each time, and many more.
-settings.register_profile("ci", max_examples=100, derandomize=True, deadline=None, database=None)
+# HYPOTHESIS_PROFILE=search looks further: other examples each time, and many more.
+settings.register_profile("ci", max_examples=60, derandomize=True, deadline=None, database=None)
 settings.register_profile(
-    "search", max_examples=5_000, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "search", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
-settings.load_profile("ci")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+
 from project import free_port, until
 
 from .functions import RUNTIME
@@ -97,7 +98,7 @@ def engine(folder: Path) -> Iterator[str]:
 
 def _is_healthy(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/_ministack/health", timeout=5) as answer:  # noqa: S310: http://127.0.0.1
-            return json.load(answer)["services"]["dynamodb"] == "available"
+        with urllib.request.urlopen(f"{url}/_ministack/health", timeout=5) as answer:
+            return bool(json.load(answer)["services"]["dynamodb"] == "available")
     except (OSError, ValueError, KeyError):
         return False

@@ -7,8 +7,8 @@ import json
 
 SECRET = "a secret of the tests, of 32 bytes or more"
 NOW = 1_800_000_000  # Unix time, at which the authorizer's clock stands still
-HEADER = {"alg": "HS256", "typ": "JWT"}
-CLAIMS = {"sub": "user-1", "exp": NOW + 60}
+HEADER: dict[str, object] = {"alg": "HS256", "typ": "JWT"}
+CLAIMS: dict[str, object] = {"sub": "user-1", "exp": NOW + 60}
 
 
 def token(header: object = HEADER, claims: object = CLAIMS, secret: str = SECRET, digest: str = "sha256") -> str:

@@ -1,0 +1,255 @@
+"""Which URLs may be shortened, and how they are stored."""
+
+from types import ModuleType
+
+import pytest
+
+from .events import Event, recorded
+from .functions import load
+
+
+@pytest.fixture(scope="module")
+def urls() -> ModuleType:
+    function = load("shorten", TABLE="unused")
+    function.handler.dynamodb.close()
+    return function.modules["urls"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com",
+        "https://example.com/",
+        "HTTPS://EXAMPLE.COM/Path",
+        "http://localhost:8000/x",
+        "http://localhost/r/x",
+        "http://127.0.0.1/",
+        "http://[::1]/",
+        "http://[2001:DB8::1]:8080/x",
+        "http://example.com:1/",
+        "http://example.com:65535/",
+        "http://example.com.:80",
+        "http://sub_domain.example-1.com/",
+        "http://xn--bcher-kva.example/",
+        "https://example.com?q",
+        "https://example.com#f",
+        "https://example.com/a/../b//c/./d",
+        "https://example.com/%20%C3%A9%zz%",
+        "https://example.com/?q=a+b&c[]=d|e#!/x?y@z:1",
+        "https://example.com/\"<>^`{|}'()*,;=~$",
+        "https://example.com/https://example.org/",
+        "https://example.com/".ljust(2048, "x"),
+    ],
+    ids=lambda url: url[:50],
+)
+def test_an_ascii_url_is_kept_to_the_letter(urls: ModuleType, url: str) -> None:
+    assert urls.checked_url(url) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "stored"),
+    [
+        ("https://example.com/größe", "https://example.com/gr%C3%B6%C3%9Fe"),
+        ("https://example.com/%20ö%zz", "https://example.com/%20%C3%B6%zz"),
+        ("https://example.com/?q=ö&r=%26#ö", "https://example.com/?q=%C3%B6&r=%26#%C3%B6"),
+        ("https://example.com/😀", "https://example.com/%F0%9F%98%80"),
+        ("https://bücher.example/x", "https://xn--bcher-kva.example/x"),
+        ("https://bücher.example:8443/ö", "https://xn--bcher-kva.example:8443/%C3%B6"),
+        ("http://例え.jp/パス", "http://xn--r8jz45g.jp/%E3%83%91%E3%82%B9"),
+        ("http://[2001:db8::1]:80/ö", "http://[2001:db8::1]:80/%C3%B6"),
+    ],
+)
+def test_another_url_is_stored_in_ascii(urls: ModuleType, url: str, stored: str) -> None:
+    assert urls.checked_url(url) == stored
+    assert urls.checked_url(stored) == stored
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "example.com",
+        "/path",
+        "//example.com/",
+        "?q",
+        "#f",
+        "http",
+        "http:",
+        "http:example.com",
+        "http:/example.com",
+        "http://",
+        "http:///path",
+        "http://?q",
+        "http://#f",
+        "http://:80/",
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "javascript://example.com/%0aalert(1)",
+        "JavaScript:alert(1)",
+        "data:text/html,x",
+        "mailto:user@example.com",
+        "httpx://example.com/",
+        "hhttp://example.com/",
+        "https//example.com/",
+        "http+unix://example.com/",
+        "ws://example.com/",
+        "blob:https://example.com/x",
+        "view-source:https://example.com/",
+    ],
+)
+def test_a_url_that_is_not_absolute_http_is_refused(urls: ModuleType, url: str) -> None:
+    with pytest.raises(urls.InvalidUrl, match=r"^must be an absolute http or https URL with a host$"):
+        urls.checked_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com:x/",
+        "http://example.com:-1/",
+        "http://example.com:65536/",
+        "http://example.com:80:80/",
+        "http://example.com:٣/",
+        "http://example..com/",
+        "http://.example.com/",
+        "http://./",
+        "http://../",
+        "http://exa!mple.com/",
+        "http://exa,mple.com/",
+        "http://a;b/",
+        "http://$host/",
+        "http://<host>/",
+        'http://"host"/',
+        f"http://{'x' * 64}.com/",
+        f"http://{'.'.join(['x' * 60] * 5)}/",
+        f"http://{'ö' * 64}.com/",
+        "http://[::1",
+        "http://::1]/",
+        "http://[]/",
+        "http://[:::1]/",
+        "http://[example.com]/",
+        "http://[127.0.0.1]/",
+        "http://[::1]example.com/",
+        "http://example.com[::1]/",
+        "http://bücher[::1]/",
+        "http://℀.example/",
+    ],
+    ids=lambda url: url[:50],
+)
+def test_a_host_or_port_that_cannot_be_is_refused(urls: ModuleType, url: str) -> None:
+    with pytest.raises(urls.InvalidUrl, match=r"^must have a valid host and port$"):
+        urls.checked_url(url)
+
+
+@pytest.mark.parametrize("character", [*map(chr, range(0x21)), *map(chr, range(0x7F, 0xA1)), *"\u2028\u3000\ud800\\"])
+@pytest.mark.parametrize("template", ["{}https://example.com/", "https://exam{}ple.com/", "https://example.com/{}"])
+def test_spaces_and_control_characters_are_refused(urls: ModuleType, character: str, template: str) -> None:
+    with pytest.raises(urls.InvalidUrl, match=r"^must not have spaces, backslashes or control characters$"):
+        urls.checked_url(template.format(character))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user@example.com/", "http://user:pw@example.com/", "http://good.example@evil/"]
+)
+def test_credentials_are_refused(urls: ModuleType, url: str) -> None:
+    with pytest.raises(urls.InvalidUrl, match="credentials"):
+        urls.checked_url(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://%65xample.com/", "http://[fe80::1%25eth0]/", "http://example.com%2F@evil.com/"]
+)
+def test_a_percent_sign_in_the_host_is_refused(urls: ModuleType, url: str) -> None:
+    with pytest.raises(urls.InvalidUrl):
+        urls.checked_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://example.com/".ljust(2049, "x"), "https://example.com/" + "ö" * 339, f"https://{'ö' * 2041}", "x" * 10**6],
+    ids=lambda url: f"{url[:24]}... ({len(url)})",
+)
+def test_a_url_that_is_too_long_as_it_is_stored_is_refused(urls: ModuleType, url: str) -> None:
+    with pytest.raises(urls.InvalidUrl, match=r"^must be at most 2048 characters"):
+        urls.checked_url(url)
+
+
+def test_percent_encoding_may_fill_the_length(urls: ModuleType) -> None:
+    assert len(urls.checked_url("https://example.com/" + "ö" * 338)) == 2048
+
+
+def called_by(host: str | None) -> Event:
+    """The recorded event of POST /shorten, as of a caller who used this host."""
+    event = recorded("shorten")
+    event["headers"] = {} if host is None else {"host": host}
+    return event
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:4566/_aws/execute-api/5407c0de/dev/r/mine",
+        "http://localhost:4566/_aws/execute-api/5407c0de/dev/r/mine?q#f",
+        "https://tunnel.example/_aws/execute-api/5407c0de/dev/r/mine",
+        "http://localhost:4566//_aws//execute-api/5407c0de/dev/r/mine",
+        "http://localhost:4566/x/../_aws/execute-api/5407c0de/./dev/r/mine",
+        "http://localhost:4566/%5Faws/execute-api/5407c0de/dev/%72/mine",
+        "http://localhost:4566/restapis/5407c0de/dev/_user_request_/r/mine",
+        "https://5407c0de.execute-api.us-east-1.amazonaws.com/dev/r/mine",
+        "https://5407C0DE.Execute-Api.us-east-1.amazonaws.com/dev/r/mine",
+        "http://5407c0de.execute-api.localhost.localstack.cloud:4566/dev/r/mine",
+        "http://5407c0de.execute-api.localhost.localstack.cloud:4566/r/mine",
+    ],
+)
+@pytest.mark.parametrize("host", ["127.0.0.1:4566", "links.example", None])
+def test_a_link_of_this_api_leads_back(urls: ModuleType, url: str, host: str | None) -> None:
+    assert urls.leads_back(urls.checked_url(url), called_by(host))
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("links.example", "https://links.example/r/mine"),
+        ("links.example", "https://links.example/dev/r/mine"),
+        ("links.example", "https://LINKS.example/r/mine"),
+        ("Links.Example", "http://links.example/%72/mine"),
+        ("links.example", "https://links.example//r/mine"),
+        ("links.example", "https://links.example/x/../r/mine"),
+        ("links.example", "https://links.example/%2e%2e/r/mine"),
+        ("links.example:8443", "https://links.example:8443/r/mine"),
+        ("links.example", "https://links.example:443/r/mine"),
+        ("links.example", "http://links.example:80/r/mine"),
+        ("links.example:443", "https://links.example/r/mine"),
+        ("links.example", "https://links.example./r/mine"),
+        ("xn--bcher-kva.example", "https://bücher.example/r/mine"),
+        ("[::1]:4566", "http://[::1]:4566/r/mine"),
+    ],
+)
+def test_a_link_of_the_host_that_was_called_leads_back(urls: ModuleType, host: str, url: str) -> None:
+    assert urls.leads_back(urls.checked_url(url), called_by(host))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/r/mine",
+        "https://links.example/",
+        "https://links.example/shorten",
+        "https://links.example/rx/mine",
+        "https://links.example/x/r/mine",
+        "https://links.example/prod/r/mine",
+        "https://links.example/r/../x",
+        "https://links.example:8443/r/mine",
+        "https://links.example.org/r/mine",
+        "https://sub.links.example/r/mine",
+        "https://example.com/?u=https://links.example/r/mine",
+        "https://example.com/#/r/mine",
+        "http://localhost:4566/_aws/execute-api/00000000/dev/r/mine",
+        "http://localhost:4566/_aws/execute-api/5407c0de/dev/shorten",
+        "https://00000000.execute-api.us-east-1.amazonaws.com/dev/r/mine",
+        "https://5407c0de.s3.amazonaws.com/dev/r/mine",
+        "https://example.com/5407c0de.execute-api.us-east-1.amazonaws.com/r/mine",
+    ],
+)
+def test_any_other_url_does_not_lead_back(urls: ModuleType, url: str) -> None:
+    assert not urls.leads_back(urls.checked_url(url), called_by("links.example"))
