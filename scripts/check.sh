@@ -4,7 +4,7 @@
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
 find_python
-need embedded test check
+need embedded test bench check
 PATH=$PWD/.venv/bin:$PATH
 
 say "ruff"
@@ -13,10 +13,10 @@ ruff format --check .
 say "mypy"
 mypy deploy
 MYPYPATH=.:scripts mypy --explicit-package-bases scripts/sign-token.py scripts/lib
-MYPYPATH=.:scripts:tests mypy --explicit-package-bases tests
+MYPYPATH=.:scripts:tests mypy --explicit-package-bases tests bench/*.py scripts/bench.py
 for handler in lambdas/*/handler.py; do # each as Lambda sees it: its folder, and lambdas/ for common
   MYPYPATH=lambdas mypy "$(dirname "$handler")"
 done
 say "shellcheck"
-shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh scripts/lib/*.sh init/*/*.sh .ci/run
+shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh scripts/lib/*.sh init/*/*.sh bench/*.sh .ci/run
 say "all clean"

@@ -1,0 +1,99 @@
+"""A stack of the benchmark's own, and how long it takes to build, rebuild and change it."""
+
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from lib import settings
+from project import Project
+
+LIVE_TIMEOUT = 60  # seconds
+
+
+@dataclass(frozen=True)
+class OwnStack:
+    """A copy of the project, on a free port, on the embedded engine."""
+
+    project: Project
+
+    @property
+    def url(self) -> str:
+        return self.project.stack.url
+
+    def up(self) -> float:
+        """The seconds from calling up.sh to its end, which is after the first right answer."""
+        return self._timed("scripts/up.sh")
+
+    def down(self) -> None:
+        self.project.down("--wipe")
+
+    def hooks(self) -> float:
+        """The seconds that the ready.d hooks take, one after the other, run from the host."""
+        environment = {
+            "GATEWAY_PORT": self.project.settings["HOST_PORT"],
+            "AWS_DEFAULT_REGION": settings.load()["AWS_DEFAULT_REGION"],
+            "PATH": f"{self.project.folder / '.venv/bin'}:{self.project.environment['PATH']}",
+        }
+        hooks = sorted((self.project.folder / "init/ready.d").glob("*.sh"))
+        return sum(self._timed(str(hook.relative_to(self.project.folder)), **environment) for hook in hooks)
+
+    def empty(self) -> None:
+        """Make the engine forget everything, without building it again."""
+        httpx.post(f"{self.project.engine}/_ministack/reset", timeout=60).raise_for_status()
+
+    def edit_to_live(self) -> float:
+        """The seconds from saving an edit of the redirect function to its first answer, through up.sh."""
+        handler = self.project.folder / "lambdas/redirect/handler.py"
+        before, mark = handler.read_text(), f"no-store, edit={time.time_ns()}"
+        code = "bench-edit"
+        self.project.stack.shorten({"long_url": "https://example.com/", "code": code})
+        started = time.perf_counter()
+        try:
+            handler.write_text(before.replace('"no-store"', f'"{mark}"'))
+            self._timed("scripts/up.sh")
+            while self.project.stack.follow(code).headers.get("cache-control") != mark:
+                if time.perf_counter() - started > LIVE_TIMEOUT:
+                    raise TimeoutError("the edit is not live")
+            return time.perf_counter() - started
+        finally:
+            handler.write_text(before)
+
+    def cold_start(self, function: str) -> float:
+        """The seconds of the first request to a function whose worker is gone."""
+        client = self.project.stack.client("lambda")
+        variables = client.get_function_configuration(FunctionName=function)["Environment"]
+        client.update_function_configuration(FunctionName=function, Environment=variables)
+        started = time.perf_counter()
+        client.invoke(FunctionName=function, Payload=b'{"headers": {}, "pathParameters": {"code": ""}}')
+        return time.perf_counter() - started
+
+    def memory(self) -> tuple[float, float]:
+        """MiB that are resident now: the engine's own, and its workers' together."""
+        engine = psutil.Process(self.project.pid())
+        workers = sum(worker.memory_info().rss for worker in engine.children(recursive=True))
+        return engine.memory_info().rss / 2**20, workers / 2**20
+
+    def _timed(self, script: str, **changes: str) -> float:
+        started = time.perf_counter()
+        self.project.check(script, **changes)
+        return time.perf_counter() - started
+
+
+def by_hand(project: Project, folder: Path) -> float:
+    """The seconds that the same build takes as a tutorial has it: one awslocal call after another.
+
+    The engine must be empty. Raises CalledProcessError if a call fails.
+    """
+    script = Path(__file__).with_name("by-hand.sh")
+    started = time.perf_counter()
+    subprocess.run(
+        [script, project.engine, project.folder, folder],
+        env={**project.environment, "PATH": f"{project.folder / '.venv/bin'}:{project.environment['PATH']}"},
+        check=True,
+        capture_output=True,
+    )
+    return time.perf_counter() - started
