@@ -19,8 +19,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 INSTALL = 'source "$0/scripts/lib/common.sh"; find_python; need embedded client test bench'
 
 if __name__ == "__main__":
-    if subprocess.run(["bash", "-c", INSTALL, PROJECT]).returncode != 0:
+    if subprocess.run(["bash", "-c", INSTALL, str(PROJECT)]).returncode != 0:
         sys.exit(1)
     os.environ["PYTHONPATH"] = os.pathsep.join(map(str, (PROJECT, PROJECT / "scripts", PROJECT / "tests")))
-    command = [PROJECT / ".venv/bin/python", "-m", "bench", *sys.argv[1:]]
+    command = [str(PROJECT / ".venv/bin/python"), "-m", "bench", *sys.argv[1:]]
     sys.exit(subprocess.run(command, env={**os.environ, "BENCH_DESCRIPTION": __doc__}).returncode)
