@@ -26,7 +26,7 @@ done
 api=$(aws apigatewayv2 create-api --name shortener --protocol-type HTTP --query ApiId \
   --cors-configuration 'AllowOrigins=*,AllowMethods=GET,HEAD,POST')
 authorizer=$(aws apigatewayv2 create-authorizer --api-id "$api" --name jwt-auth --authorizer-type REQUEST \
-  --identity-source '$request.header.Authorization' --authorizer-uri "$gateway/$lambda:authorizer/invocations" \
+  --identity-source "\$request.header.Authorization" --authorizer-uri "$gateway/$lambda:authorizer/invocations" \
   --authorizer-payload-format-version 2.0 --enable-simple-responses --authorizer-result-ttl-in-seconds 0 --query AuthorizerId)
 integrate() {
   aws apigatewayv2 create-integration --api-id "$api" --integration-type AWS_PROXY \

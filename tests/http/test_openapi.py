@@ -55,7 +55,7 @@ def test_the_stack_has_these_routes(stack: Stack) -> None:
 @pytest.mark.http
 @schema.parametrize()
 @settings(max_examples=60, deadline=None, derandomize=True)
-def test_the_stack_answers_as_it_says(case: schemathesis.Case, stack: Stack) -> None:
+def test_the_stack_answers_as_it_says(case: schemathesis.Case[Any], stack: Stack) -> None:
     headers = {"Authorization": f"Bearer {stack.token()}"}
     case.call_and_validate(base_url=stack.url, headers=headers, checks=CHECKS)
 
@@ -64,6 +64,6 @@ def test_the_stack_answers_as_it_says(case: schemathesis.Case, stack: Stack) -> 
 @pytest.mark.search
 @schema.parametrize()
 @settings(max_examples=2000, deadline=None)
-def test_the_stack_answers_as_it_says_however_long_one_asks(case: schemathesis.Case, stack: Stack) -> None:
+def test_the_stack_answers_as_it_says_however_long_one_asks(case: schemathesis.Case[Any], stack: Stack) -> None:
     headers = {"Authorization": f"Bearer {stack.token()}"}
     case.call_and_validate(base_url=stack.url, headers=headers, checks=CHECKS)
