@@ -40,6 +40,8 @@ def look(engine_url: str, outputs: Path) -> State:
             return State.STARTING
         case False:
             return State.BUILDING
+    if not os.access(outputs, os.W_OK):  # then nobody could withdraw what is there from an earlier build
+        return State.FAILED
     try:
         api_id = (outputs / API_ID_FILE).read_text().strip()
         answer = gateway.request("GET", f"{engine_url}/_aws/execute-api/{api_id}/{STAGE}/r/{NO_LINK}")

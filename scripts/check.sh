@@ -19,5 +19,5 @@ for handler in lambdas/*/handler.py; do # each as Lambda sees it: its folder, an
   MYPYPATH=lambdas mypy "$(dirname "$handler")"
 done
 say "shellcheck"
-shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh scripts/lib/*.sh init/*/*.sh bench/*.sh .ci/run
+shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh scripts/lib/*.sh init/*/*.sh bench/*.sh tests/*/*.sh .ci/run
 say "all clean"

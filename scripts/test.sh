@@ -2,10 +2,13 @@
 # Run the whole test suite, on a machine with nothing but Python: scripts/test.sh [PYTEST ARGUMENT...]
 #
 # It installs what it needs into .venv and starts engines of its own, on free ports and in
-# temporary folders. --stack-url URL asks a stack that is already up instead (the HTTP part).
+# temporary folders. --compose adds the tests of Docker Compose, for which a Docker engine must
+# be running. --stack-url URL asks a stack that is already up instead (the HTTP part alone).
+# --search looks longer: more faults, more requests. HYPOTHESIS_PROFILE=search: more examples.
 
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
 find_python
 need embedded client test
+case " $* " in *" --compose "*) need compose ;; esac
 exec .venv/bin/python -m pytest "$@"

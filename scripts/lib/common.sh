@@ -2,6 +2,7 @@
 # What the scripts share; each sources this file first. It leaves them in the project's folder.
 
 set -euo pipefail
+self=$(cd "$(dirname "$0")" && pwd)/${0##*/}
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 say() { printf '==> %s\n' "$*"; }
@@ -10,7 +11,7 @@ die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 # Print the comment at the top of the script, without its "#", if the script was asked for help.
 help_if_asked() {
   case ${1:-} in
-    -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$self"; exit 0 ;;
   esac
 }
 

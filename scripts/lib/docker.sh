@@ -3,7 +3,7 @@
 
 ready_hooks=/etc/localstack/init/ready.d
 
-# embedded up|down|running: with .venv's Python once there is one; down and running need no package.
+# embedded up|down|running|check-port: with .venv's Python once there is one; all but up need no package.
 embedded() {
   local interpreter=.venv/bin/python
   [ -x "$interpreter" ] || interpreter=$python
@@ -19,7 +19,9 @@ docker_up() {
   local before after
   mkdir -p "$OUTPUTS_DIR"
   before=$(docker compose ps --quiet --status running localstack)
-  docker compose up --detach --wait || {
+  [ -n "$before" ] || embedded check-port || exit 1
+  # What is up and unhealthy may have been mended since: then the redeployment below heals it.
+  docker compose up --detach --wait || { [ -n "$before" ] && [ "$before" = "$(docker compose ps --quiet localstack)" ]; } || {
     docker compose logs --no-log-prefix --tail 15 localstack >&2
     die "the stack could not be built (see above). Mend it and run scripts/up.sh again"
   }

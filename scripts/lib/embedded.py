@@ -1,4 +1,4 @@
-"""Start, stop and redeploy to the embedded engine: ``embedded.py up|down|running``.
+"""Start, stop and redeploy to the embedded engine: ``embedded.py up|down|running|check-port``.
 
 The settings come from the environment (scripts/lib/common.sh puts them there). Everything that
 the engine keeps is in STATE_DIR: ``data``, ``engine.log``, and ``engine.lock``, which the engine
@@ -103,8 +103,20 @@ class Embedded:
             time.sleep(LOOK_EVERY)
         return True
 
+    def check_port(self) -> None:
+        """Raise Failure, with a way out, if HOST_PORT cannot be listened on."""
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", self.settings.host_port))
+            except OSError as error:
+                raise Failure(
+                    f"port {self.settings.host_port} cannot be used ({error.strerror}): stop what uses it, "
+                    f"or take another: HOST_PORT={self.settings.host_port % 65535 + 1} scripts/up.sh"
+                ) from error
+
     def _start(self) -> None:
-        self._check_port()
+        self.check_port()
         self.settings.outputs.mkdir(parents=True, exist_ok=True)
         temporary = self.state_dir / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)  # what the functions of a killed engine left
@@ -148,17 +160,6 @@ class Embedded:
         if subprocess.run(command, cwd=PROJECT, env=self._environment()).returncode != 0:
             raise Failure("the stack is not up to date (see above)")
 
-    def _check_port(self) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", self.settings.host_port))
-            except OSError as error:
-                raise Failure(
-                    f"port {self.settings.host_port} cannot be used ({error.strerror}): stop what uses it, "
-                    f"or take another: HOST_PORT={self.settings.host_port % 65535 + 1} scripts/up.sh"
-                ) from error
-
     def _environment(self) -> dict[str, str]:
         """The engine's whole environment: nothing of the caller's but what it needs.
 
@@ -198,6 +199,8 @@ def main(command: str) -> int:
         match command:
             case "up":
                 embedded.up()
+            case "check-port":
+                embedded.check_port()
             case "running":
                 return 0 if embedded.running() else 1
             case "down":

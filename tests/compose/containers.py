@@ -1,0 +1,109 @@
+"""A checkout of the project whose stack runs in Docker Compose."""
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.outputs import API_ID_FILE
+from project import Project, until
+
+SERVICE = "localstack"
+PROMPT = 60  # seconds; far less than the health check's own timeout, so nothing waited for that
+
+
+@dataclass
+class Containers(Project):
+    """The project as ``docker compose`` sees it; each has a Compose project, port and volume of its own."""
+
+    @classmethod
+    def fresh(cls, folder: Path) -> "Containers":
+        """A project in a fresh copy of this checkout, with nothing running yet."""
+        project = Project.copy(folder, ENGINE="docker")
+        project.outputs.mkdir()
+        return cls(project.folder, project.settings)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """With the Docker engine that whoever runs the tests has chosen."""
+        docker = {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
+        return {**docker, **super().environment}
+
+    def docker(
+        self, *arguments: str, patience: float = 300, changes: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """A docker command, run in the checkout; whatever it answers."""
+        return subprocess.run(
+            ["docker", *arguments],
+            cwd=self.folder,
+            env={**self.environment, **(changes or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=patience,
+        )
+
+    def compose(self, *arguments: str, **changes: str) -> str:
+        """A docker compose command that must succeed; what it printed on stdout."""
+        done = self.docker("compose", *arguments, changes=changes)
+        assert done.returncode == 0, f"compose {arguments} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def compose_up(self) -> None:
+        """The one command, as in the README."""
+        self.compose("up", "--wait")
+
+    def destroy(self) -> None:
+        """Leave nothing behind, whatever happened."""
+        self.docker("compose", "down", "--volumes", "--remove-orphans", "--timeout", "1")
+
+    @property
+    def container(self) -> str:
+        """The engine's container, running or not."""
+        return self.compose("ps", "--all", "--quiet", SERVICE).strip()
+
+    def inspect(self, template: str) -> str:
+        done = self.docker("inspect", "--format", template, self.container)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    @property
+    def health(self) -> str:
+        """starting, healthy or unhealthy."""
+        return self.inspect("{{.State.Health.Status}}")
+
+    @property
+    def published(self) -> bool:
+        return (self.outputs / API_ID_FILE).exists()
+
+    def log(self) -> str:
+        return self.compose("logs", "--no-log-prefix", "--no-color", SERVICE)
+
+    def shell(self, command: str) -> "subprocess.CompletedProcess[str]":
+        """A command inside the engine's container; whatever it answers."""
+        return self.docker("compose", "exec", "-T", SERVICE, "sh", "-c", command)
+
+    def kill_container(self) -> None:
+        """End the engine with no time to save anything."""
+        assert self.docker("kill", self.container).returncode == 0
+        until("the container is gone", lambda: self.inspect("{{.State.Running}}") == "false")
+
+    def wait_until_judged(self) -> str:
+        """The health check's first verdict. On the way there, and then, healthy means published."""
+
+        def verdict() -> str:
+            health = self.health
+            assert health != "healthy" or self.published
+            return "" if health == "starting" else health
+
+        return until("the health check has a verdict", verdict)
+
+
+def last_error(printed: str) -> str:
+    """The line that says why, checked for what every such line has in common."""
+    assert "Traceback" not in printed
+    errors = re.findall(r"^.*?(error: .*)", printed, re.MULTILINE)
+    assert errors, printed
+    return str(errors[-1])

@@ -1,0 +1,109 @@
+"""What cannot be built makes the container unhealthy at once, and is said in one plain line."""
+
+import re
+import shutil
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from project import until
+
+from .containers import PROMPT, SERVICE, Containers, last_error
+
+pytestmark = pytest.mark.compose
+LAST_LINES = 15
+
+
+def syntax_error(project: Containers) -> str:
+    handler = project.folder / "lambdas/redirect/handler.py"
+    handler.write_text("def handler(:\n")
+    return "error: lambdas/redirect/handler.py, line 1: invalid syntax"
+
+
+def missing_function(project: Containers) -> str:
+    shutil.rmtree(project.folder / "lambdas/redirect")
+    return "error: lambdas/redirect/handler.py is missing: a function's code has to be there"
+
+
+def read_only_outputs(project: Containers) -> str:
+    (project.folder / "docker-compose.override.yml").write_text(f"""
+services:
+  {SERVICE}:
+    volumes: [{{type: bind, source: "${{OUTPUTS_DIR}}", target: /outputs, read_only: true}}]
+""")
+    return "error: the outputs folder /outputs cannot be written to (Read-only file system): make it a folder"
+
+
+BREAKAGES = [syntax_error, missing_function, read_only_outputs]
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_a_stack_that_cannot_be_built_is_unhealthy_and_says_why(
+    project: Containers, breakage: Callable[[Containers], str]
+) -> None:
+    reason = breakage(project)
+    done = project.docker("compose", "up", "--wait", patience=PROMPT)
+    assert done.returncode == 1
+    assert "unhealthy" in done.stderr
+    assert project.health == "unhealthy"
+    assert not project.published
+    assert last_error("\n".join(project.log().splitlines()[-LAST_LINES:])).startswith(reason)
+
+    done = project.run("scripts/up.sh")
+    assert done.returncode == 1
+    assert reason in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("breakage", [syntax_error, read_only_outputs])
+def test_a_stack_that_was_built_before_and_cannot_be_now_is_unhealthy(
+    project: Containers, breakage: Callable[[Containers], str]
+) -> None:
+    project.compose_up()
+    project.compose("stop")
+    reason = breakage(project)
+    done = project.docker("compose", "up", "--wait", patience=PROMPT)
+    assert done.returncode == 1
+    assert project.health == "unhealthy"
+    assert reason in project.log()
+
+
+def test_what_was_broken_and_is_mended_is_up_after_one_command(project: Containers) -> None:
+    handler = project.folder / "lambdas/redirect/handler.py"
+    source = handler.read_text()
+    syntax_error(project)
+    assert project.run("scripts/up.sh").returncode == 1
+    handler.write_text(source)
+    assert project.up().follow("unknown").json() == {"error": "not found"}
+    until("the health check has seen it", lambda: project.health == "healthy")
+
+
+@pytest.mark.parametrize("name", ["lambdas", "init", "deploy"])
+def test_a_missing_folder_is_refused_before_anything_runs(project: Containers, name: str) -> None:
+    shutil.rmtree(project.folder / name)
+    done = project.docker("compose", "up", "--wait", patience=PROMPT)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith(("Error", "error"))]
+    assert f"{project.folder / name}" in line
+    assert not (project.folder / name).exists()
+
+
+def test_a_missing_outputs_folder_is_refused_too(project: Containers) -> None:
+    project.outputs.rmdir()
+    done = project.docker("compose", "up", "--wait", patience=PROMPT)
+    assert done.returncode == 1
+    assert str(project.outputs) in done.stderr
+    assert not project.outputs.exists()
+
+
+def test_a_busy_port_is_named_with_a_way_out(project: Containers) -> None:
+    port = project.settings["HOST_PORT"]
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", int(port)))
+        busy.listen()
+        done = project.run("scripts/up.sh")
+    assert done.returncode == 1
+    (line,) = re.findall(r"^error: .*", done.stderr, re.MULTILINE)
+    assert port in line
+    assert "HOST_PORT=" in line

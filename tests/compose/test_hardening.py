@@ -1,0 +1,108 @@
+"""The container has no more than it needs, measured from inside it and from around it."""
+
+import os
+import re
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from project import Stack
+
+from .containers import Containers
+
+pytestmark = pytest.mark.compose
+DAC_OVERRIDE = 1 << 1  # capability 1 of linux/capability.h
+USER = 1000  # an ordinary one
+
+
+@pytest.mark.parametrize("folder", ["init/ready.d", "deploy", "lambdas", "lambdas/redirect"])
+def test_it_cannot_write_to_the_code(shared: Containers, folder: str) -> None:
+    done = shared.shell(f"touch /etc/localstack/{folder}/intruder")
+    assert "Read-only file system" in done.stderr
+    assert not (shared.folder / folder / "intruder").exists()
+
+
+@pytest.mark.parametrize("folder", ["/", "/etc", "/usr/bin", "/opt/ministack", "/root"])
+def test_it_cannot_write_to_its_own_root(shared: Containers, folder: str) -> None:
+    assert "Read-only file system" in shared.shell(f"touch {folder}/intruder").stderr
+
+
+def test_it_can_write_where_it_has_to(shared: Containers) -> None:
+    for folder in ("/outputs", "/state", "/tmp"):
+        assert shared.shell(f"touch {folder}/.own && rm {folder}/.own").returncode == 0
+
+
+def test_it_has_no_docker_socket(shared: Containers) -> None:
+    assert shared.shell("test -e /var/run/docker.sock -o -e /run/docker.sock").returncode == 1
+    assert "docker.sock" not in shared.shell("cat /proc/mounts").stdout
+    assert "docker.sock" not in shared.inspect("{{json .Mounts}} {{json .HostConfig.Binds}}")
+
+
+def test_it_mounts_what_it_needs_and_nothing_else(shared: Containers) -> None:
+    mounts = shared.inspect("{{range .Mounts}}{{.Type}} {{.Destination}} {{.RW}}\n{{end}}").splitlines()
+    assert sorted(mounts) == [
+        "bind /etc/localstack/deploy false",
+        "bind /etc/localstack/init false",
+        "bind /etc/localstack/lambdas false",
+        "bind /outputs true",
+        "volume /state true",
+    ]
+
+
+def test_no_process_of_it_can_do_more_than_write_to_the_outputs(shared: Containers, stack: Stack) -> None:
+    stack.follow("unknown")  # a function's process is there too
+    status = shared.shell("cat /proc/[0-9]*/status").stdout
+    assert len(re.findall(r"^Name:", status, re.MULTILINE)) > 1
+    for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        held = {int(value, 16) for value in re.findall(rf"^{kind}:\s+(\w+)", status, re.MULTILINE)}
+        assert held <= {0, DAC_OVERRIDE}, kind
+    assert {*re.findall(r"^NoNewPrivs:\s+(\d)", status, re.MULTILINE)} == {"1"}
+
+
+def test_it_is_not_privileged_and_shares_nothing_of_the_host(shared: Containers) -> None:
+    host = "{{.HostConfig.%s}}"
+    assert shared.inspect(host % "Privileged") == "false"
+    assert shared.inspect(host % "PidMode") == ""
+    assert shared.inspect(host % "NetworkMode") not in ("host", "bridge")
+    assert shared.inspect("{{json .HostConfig.Devices}}") in ("null", "[]")
+
+
+def test_one_port_is_published_and_to_this_machine_alone(shared: Containers) -> None:
+    port = int(shared.settings["HOST_PORT"])
+    published = shared.docker("port", shared.container).stdout
+    assert published == f"4566/tcp -> 127.0.0.1:{port}\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=5):
+        pass
+    gateway = shared.inspect("{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}")
+    with pytest.raises(OSError, match=r"."), socket.create_connection((gateway, port), timeout=5):
+        pass
+
+
+@pytest.fixture
+def ordinary(project: Containers) -> Iterator[Containers]:
+    """A project whose outputs folder belongs to an ordinary user, as in any checkout."""
+    if os.getuid() != 0:
+        yield project
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, USER, USER)
+        Path(folder).chmod(0o755)
+        project.settings["OUTPUTS_DIR"] = folder
+        yield project
+        project.destroy()
+
+
+def test_an_ordinary_users_folder_takes_the_outputs_and_stays_theirs(ordinary: Containers) -> None:
+    ordinary.compose_up()
+    assert ordinary.stack.follow("unknown").json() == {"error": "not found"}
+    left = sorted(ordinary.outputs.iterdir())
+    assert [path.name for path in left] == ["api_id", "api_url"]
+    identity = {"user": USER, "group": USER, "extra_groups": []} if os.getuid() == 0 else {}
+    for command in (["cat", *left], ["rm", "-f", *left]):
+        done = subprocess.run(command, capture_output=True, text=True, **identity)  # type: ignore[call-overload]
+        assert done.returncode == 0, done.stderr
+    assert not ordinary.published

@@ -1,0 +1,129 @@
+"""One command, and the API answers: docker compose up."""
+
+import re
+import subprocess
+from http import HTTPStatus
+
+import httpx
+import pytest
+
+from project import CHECKOUT, Stack, until
+
+from .containers import SERVICE, Containers
+
+pytestmark = pytest.mark.compose
+LINK = {"long_url": "https://example.com/", "code": "first"}
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "HEAD"])
+def test_the_first_request_is_answered_right(project: Containers, method: str) -> None:
+    project.compose_up()
+    stack = project.stack
+    if method == "POST":
+        answer = stack.shorten(LINK)
+        assert (answer.status_code, answer.json()) == (HTTPStatus.CREATED, {**LINK, "owner_id": "user-1"})
+    else:
+        with stack.http() as client:
+            answer = client.request(method, "/r/unknown")
+        assert answer.status_code == HTTPStatus.NOT_FOUND
+        assert method == "HEAD" or answer.json() == {"error": "not found"}
+
+
+def test_in_the_foreground_the_build_is_read_on_the_terminal(project: Containers) -> None:
+    terminal = project.folder.parent / "terminal"
+    with terminal.open("w") as output:
+        process = subprocess.Popen(
+            ["docker", "compose", "up", "--no-color", "--no-log-prefix"],
+            cwd=project.folder,
+            env=project.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        until("the build is over", lambda: "==> ready in " in terminal.read_text() or process.poll() is not None)
+        until("the health check agrees", lambda: project.health == "healthy")
+        lines = terminal.read_text().splitlines()
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+    build = [line for line in lines if re.fullmatch(r"==> .*|  \S.* ms", line)]
+    steps = [line.split()[0] for line in build if not line.startswith("==>")]
+    url = project.stack.url
+    assert re.match(r"==> table: account \d{12}, us-east-1, http://127\.0\.0\.1:4566", build[0])
+    assert steps[0] == "table"
+    assert steps[-1] == "probe"
+    assert {"API", "role", "function", "integration", "authorizer", "route", "stage", "permission"} <= {*steps}
+    assert re.fullmatch(r"==> ready in \d+\.\d s: (\S+)", build[-1])
+    assert build[-1].endswith(url)
+    after = lines[lines.index(build[-1]) + 1 :]
+    assert any("curl " in line and url in line for line in after), after
+
+
+def test_the_first_request_to_try_works_as_it_is_printed(shared: Containers) -> None:
+    printed = shared.check("scripts/up.sh")
+    found = re.search(r"^    try: (curl (?:.*\\\n)*.*)$", printed, re.MULTILINE)
+    assert found, printed
+    answer = subprocess.run(
+        ["bash", "-c", found[1]], cwd=shared.folder, env=shared.environment, capture_output=True, text=True
+    )
+    assert '"code"' in answer.stdout, f"{found[1]}\n{answer}"
+
+
+def test_the_api_id_is_read_on_the_host_and_in_another_container(shared: Containers, stack: Stack) -> None:
+    image = shared.inspect("{{.Config.Image}}")
+    volume = f"{shared.outputs}:/outputs:ro"
+    seen = shared.docker(
+        "run", "--rm", "--user", "65534", "--volume", volume, "--entrypoint", "cat", image, "/outputs/api_id"
+    )
+    assert seen.stdout == (shared.outputs / "api_id").read_text() == f"{stack.api_id}\n"
+
+
+def test_another_service_can_wait_for_the_stack(project: Containers) -> None:
+    (project.folder / "docker-compose.override.yml").write_text(f"""
+services:
+  reader:
+    image: ${{MINISTACK_IMAGE}}
+    depends_on: {{{SERVICE}: {{condition: service_healthy}}}}
+    volumes: ["${{OUTPUTS_DIR}}:/outputs:ro"]
+    entrypoint: [cat, /outputs/api_url]
+    healthcheck: {{disable: true}}
+""")
+    project.compose("up", "--detach")
+    printed = until("the reader has read", lambda: project.compose("logs", "--no-log-prefix", "reader"))
+    assert printed.strip() == project.stack.url
+
+
+def test_the_smoke_test_passes_twice(shared: Containers) -> None:
+    for _ in range(2):
+        assert shared.check("scripts/smoke.sh").endswith("==> all as it should be\n")
+
+
+def test_the_http_part_of_the_tests_passes(shared: Containers, stack: Stack) -> None:
+    done = subprocess.run(
+        [CHECKOUT / ".venv/bin/python", "-m", "pytest", "-q", "--stack-url", stack.url, "tests/http"],
+        cwd=CHECKOUT,
+        env=shared.environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_up_and_down_are_the_stack_in_docker(project: Containers) -> None:
+    project.outputs.rmdir()  # up.sh makes it
+    stack = project.up()
+    assert stack.shorten(LINK).status_code == HTTPStatus.CREATED
+    project.down()
+    assert project.container == ""
+    assert not project.published
+    assert project.up().follow("first").status_code == HTTPStatus.FOUND
+    project.down("--wipe")
+    assert project.docker("volume", "ls", "--quiet", "--filter", f"name={volume(project)}").stdout == ""
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(project.engine)
+
+
+def volume(project: Containers) -> str:
+    return f"shortener-{project.settings['HOST_PORT']}_state"

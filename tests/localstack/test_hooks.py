@@ -1,0 +1,96 @@
+"""The hooks as LocalStack runs them: its own runner, before an engine that has nothing yet."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from engine_proxy import Reply, Request, proxy
+from lib import settings
+from project import CHECKOUT, TLS, Project
+
+# Part of the image that .env pins. Apart from the tests' own packages, for it pins some of them.
+RUNNER = "localstack-core==4.14.0"
+HOME = CHECKOUT / ".venv/localstack"
+# What LocalStack's container does at each stage, with an account of how each script ended.
+RUN_STAGE = """
+import json, sys
+from localstack.runtime.init import InitScriptManager, Stage
+scripts = InitScriptManager(script_root=sys.argv[1]).run_stage(Stage[sys.argv[2]])
+print(json.dumps({script.path.removeprefix(sys.argv[1]): script.state.name for script in scripts}))
+"""
+NOT_LICENSED = (
+    "The API for service apigatewayv2 is either not included in your current license plan "
+    "or has not yet been emulated by LocalStack."
+)
+
+
+@pytest.fixture(scope="session")
+def runner() -> Path:
+    """The Python of an environment with LocalStack's runner in it, made when it is first needed."""
+    python, done = HOME / "bin/python", HOME / "installed"
+    if not done.exists() or done.read_text() != RUNNER:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", HOME], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", RUNNER], check=True)
+        done.write_text(RUNNER)
+    return python
+
+
+@pytest.fixture
+def emptied(project: Project) -> Project:
+    """A project whose engine runs and has nothing, behind outputs that say otherwise."""
+    project.up()
+    httpx.post(f"{project.engine}/_ministack/reset", timeout=60, verify=TLS).raise_for_status()
+    return project
+
+
+def run_stage(runner: Path, project: Project, stage: str, port: str) -> tuple[dict[str, str], str]:
+    """The state of each script of a stage, and what they printed. LocalStack sets no AWS_ variable for them."""
+    done = subprocess.run(
+        [runner, "-c", RUN_STAGE, project.folder / "init", stage],
+        cwd="/",
+        env={
+            "PATH": f"{project.folder / '.venv/bin'}{os.pathsep}{os.environ['PATH']}",
+            "GATEWAY_PORT": port,
+            "HOST_PORT": project.settings["HOST_PORT"],
+            "OUTPUTS_DIR": project.settings["OUTPUTS_DIR"],
+            "AWS_DEFAULT_REGION": settings.load()["AWS_DEFAULT_REGION"],  # docker-compose.yml does
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    *printed, states = done.stdout.splitlines()
+    return json.loads(states), "\n".join([*printed, done.stderr])
+
+
+def test_they_build_a_stack_that_answers_and_a_second_run_changes_nothing(runner: Path, emptied: Project) -> None:
+    port = emptied.settings["HOST_PORT"]
+    states, _ = run_stage(runner, emptied, "BOOT", port)
+    assert states == {"/boot.d/01-withdraw-outputs.sh": "SUCCESSFUL"}
+    assert list(emptied.outputs.iterdir()) == []
+    for changes in ({"created", "answered"}, {"unchanged", "answered"}):
+        states, printed = run_stage(runner, emptied, "READY", port)
+        assert states == {"/ready.d/02-part2-dynamodb.sh": "SUCCESSFUL", "/ready.d/04-part4-api.sh": "SUCCESSFUL"}
+        steps = [line.split() for line in printed.splitlines() if line.endswith(" ms")]
+        assert {step[-3] for step in steps} == changes, printed
+        assert emptied.stack.shorten({"long_url": "https://example.com/"}).status_code == 201
+
+
+def test_without_http_apis_the_hook_ends_in_error_and_says_which_plan_has_them(runner: Path, emptied: Project) -> None:
+    def unlicensed(request: Request) -> Reply | None:
+        return Reply(501, "InternalFailure", NOT_LICENSED) if request.path.startswith("/v2/") else None
+
+    run_stage(runner, emptied, "BOOT", emptied.settings["HOST_PORT"])
+    with proxy(emptied.engine, unlicensed) as engine:
+        states, printed = run_stage(runner, emptied, "READY", engine.rsplit(":", 1)[1])
+    assert states == {"/ready.d/02-part2-dynamodb.sh": "SUCCESSFUL", "/ready.d/04-part4-api.sh": "ERROR"}
+    (line,) = [line for line in printed.splitlines() if line.startswith("error: ")]
+    assert "no API Gateway HTTP APIs: LocalStack includes them from its Base plan up" in line
+    assert "Traceback" not in printed
+    assert list(emptied.outputs.iterdir()) == []
