@@ -56,7 +56,7 @@ def main() -> int:
 
 def measure_own_stack(folder: Path, quick: bool) -> report.Results:
     """Everything: the builds first, then the load on the stack that they leave."""
-    repeats = 2 if quick else REPEATS
+    repeats = 1 if quick else REPEATS
     own = OwnStack(Project.copy(folder))
     try:
         with progress.status("first start") as status:

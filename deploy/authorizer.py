@@ -26,4 +26,4 @@ def ensure(aws: Aws, settings: Settings, api_id: str, function_arn: str) -> Ensu
         "EnableSimpleResponses": True,
         "AuthorizerResultTtlInSeconds": settings.authorizer_ttl,
     }
-    return parts.converge(aws, api_id, "authorizer", desired, marks=("Name", "AuthorizerUri"))
+    return parts.converge(aws, api_id, "authorizer", desired, "Name", "AuthorizerUri")

@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
 """
 
+import contextlib
 import json
 import time
 from typing import Any
@@ -49,15 +50,19 @@ def ensure(aws: Aws, settings: Settings, function: Function, package: Package, r
 
 
 def warm(aws: Aws, function: Function) -> Ensured:
-    """Wait until the function is active, and invoke it: its first request should not pay for its start.
+    """Invoke the function once it is active, so that its first request does not pay for its start.
 
     Raises ResourceError if its code cannot be loaded. What it answers to an empty event is its own affair.
     https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
     """
     client = aws["lambda"]
+    event = {"FunctionName": function.name, "Payload": json.dumps(EMPTY_EVENT)}
+    # A local engine starts the function meanwhile; AWS refuses, or lets the code before answer.
+    with contextlib.suppress(client.exceptions.ResourceConflictException):
+        client.invoke(**event)
     client.get_waiter("function_active_v2").wait(FunctionName=function.name, WaiterConfig=WAIT)
     _settled(client, function)
-    answer = client.invoke(FunctionName=function.name, Payload=json.dumps(EMPTY_EVENT))
+    answer = client.invoke(**event)
     if "FunctionError" in answer:
         error = json.load(answer["Payload"])
         raise ResourceError(f"function {function.name} does not start: {error.get('errorMessage', error)}")

@@ -5,17 +5,23 @@ https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-integra
 
 from deploy import parts
 from deploy.aws import Aws
+from deploy.definition import FUNCTIONS
 from deploy.steps import Ensured
 
 
 def ensure(aws: Aws, api_id: str, function_name: str, function_arn: str) -> Ensured:
     """The API's integration with a function; the ID is the integration's."""
     desired = {
-        "Description": f"function {function_name}",
+        "Description": _description(function_name),
         "IntegrationType": "AWS_PROXY",
         "IntegrationUri": function_arn,
         "IntegrationMethod": "POST",
         "PayloadFormatVersion": "2.0",
         "TimeoutInMillis": 30_000,
     }
-    return parts.converge(aws, api_id, "integration", desired, marks=("Description", "IntegrationUri"))
+    siblings = {_description(function.name) for function in FUNCTIONS}
+    return parts.converge(aws, api_id, "integration", desired, "Description", "IntegrationUri", siblings)
+
+
+def _description(function_name: str) -> str:
+    return f"function {function_name}"

@@ -1,7 +1,7 @@
 """The parts of an API that have IDs of API Gateway's choosing, and so are found by listing."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Literal
 
 from deploy.aws import Aws
@@ -23,13 +23,16 @@ def converge(
     api_id: str,
     kind: Literal["integration", "authorizer", "route"],
     desired: dict[str, Any],
-    marks: tuple[str, ...],
+    name: str,
+    trait: str,
+    siblings: Collection[str] = (),
 ) -> Ensured:
     """Make the API have exactly one part of this kind that is ours, with the desired settings.
 
-    A part is ours if one of the settings named by ``marks`` is as desired: so it is known again
-    when any other was changed by hand. The earlier mark decides which of two is kept; the rest
-    are leftovers of a build that was cut off, and deleted.
+    ``name`` and ``trait`` are the two settings by which a part is known again when others were
+    changed by hand: ours is what has our name, or our trait and no name of ``siblings``, which
+    belongs to another step that may be at work on it. Of several the one with our name is kept;
+    the rest are leftovers of a build that was cut off, and deleted.
     """
     gateway = aws["apigatewayv2"]
     id_name = f"{kind.title()}Id"
@@ -37,7 +40,9 @@ def converge(
 
     def find() -> dict[str, dict[str, Any]]:
         listed = list(pages(list_parts, ApiId=api_id))
-        return {part[id_name]: part for mark in marks for part in listed if part.get(mark) == desired[mark]}
+        named = [part for part in listed if part.get(name) == desired[name]]
+        alike = [part for part in listed if part.get(trait) == desired[trait] and part.get(name) not in siblings]
+        return {part[id_name]: part for part in named + alike}
 
     found = find()
     change = Change.UNCHANGED

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-routes.
 
 from deploy import parts
 from deploy.aws import Aws
-from deploy.definition import Route
+from deploy.definition import FUNCTIONS, Route
 from deploy.steps import Ensured
 
 
@@ -19,4 +19,5 @@ def ensure(aws: Aws, api_id: str, route: Route, integration_id: str, authorizer_
     }
     if route.authorized:
         desired |= {"AuthorizationType": "CUSTOM", "AuthorizerId": authorizer_id}
-    return parts.converge(aws, api_id, "route", desired, marks=("RouteKey", "OperationName"))
+    siblings = {one.key for function in FUNCTIONS for one in function.routes}
+    return parts.converge(aws, api_id, "route", desired, "RouteKey", "OperationName", siblings)

@@ -80,7 +80,7 @@ class Stack:
         return tokens.sign(user, **{"secret": self.secret, "now": time.time(), "lifetime": 3600, **changes})
 
     def http(self, **arguments: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=60, verify=TLS, limits=NO_LIMITS, **arguments)
+        return httpx.Client(base_url=self.url, timeout=120, verify=TLS, limits=NO_LIMITS, **arguments)
 
     def shorten(self, body: Any, user: str = "user-1") -> httpx.Response:
         with self.http(headers={"Authorization": f"Bearer {self.token(user)}"}) as client:

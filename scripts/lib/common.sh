@@ -33,7 +33,7 @@ load_settings() {
 # Make .venv, and install the named groups of pyproject.toml into it, where that is still to be done.
 need() {
   local group wanted
-  if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+  if ! [ -x .venv/bin/pip ]; then # what venv makes last
     say "making .venv with $("$python" --version)"
     rm -rf .venv
     "$python" -m venv .venv || die "$python -m venv failed: on Debian or Ubuntu, apt-get install python3-venv"
