@@ -33,11 +33,7 @@ progress = Console(stderr=True)
 
 def main() -> int:
     """Measure, print, write; 0, or 1 when an answer was wrong or missing."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench.py",
-        description=os.environ.get("BENCH_DESCRIPTION"),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(prog="scripts/bench.py", add_help=False)
     parser.add_argument("--stack-url", metavar="URL", help="ask the stack whose API is at URL")
     parser.add_argument("--quick", action="store_true", help="few requests: it works, but its figures say little")
     arguments = parser.parse_args()
@@ -73,6 +69,8 @@ def measure_own_stack(folder: Path, quick: bool) -> report.Results:
             repeat("the build by hand, an awslocal call after another", lambda: by_hand(own.project, folder), own.empty)
             repeat("the hooks, from nothing", own.hooks, own.empty)
             repeat("the hooks, a second run", own.hooks)
+            repeat("the deployment in one process, from nothing", own.deploy, own.empty)
+            repeat("the deployment in one process, a second run", own.deploy)
             repeat("edit to live, through up.sh", own.edit_to_live)
             for function in FUNCTIONS:
                 repeat(f"cold start of {function.name}", lambda name=function.name: own.cold_start(name))  # type: ignore[misc]

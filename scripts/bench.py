@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure the stack, against the engine's own floor and against doing it by hand.
+"""Measure the stack, against the engine's own floor and a build by hand: scripts/bench.py [--quick | --stack-url URL]
 
 It starts a stack of its own, measures it, and stops it again; a running stack is asked with
 --stack-url URL, which leaves out what would disturb it. It prints one table and writes
@@ -19,8 +19,11 @@ PROJECT = Path(__file__).resolve().parent.parent
 INSTALL = 'source "$0/scripts/lib/common.sh"; find_python; need embedded client test bench'
 
 if __name__ == "__main__":
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+        sys.exit()
     if subprocess.run(["bash", "-c", INSTALL, str(PROJECT)]).returncode != 0:
         sys.exit(1)
     os.environ["PYTHONPATH"] = os.pathsep.join(map(str, (PROJECT, PROJECT / "scripts", PROJECT / "tests")))
     command = [str(PROJECT / ".venv/bin/python"), "-m", "bench", *sys.argv[1:]]
-    sys.exit(subprocess.run(command, env={**os.environ, "BENCH_DESCRIPTION": __doc__}).returncode)
+    sys.exit(subprocess.run(command, env={**os.environ}).returncode)

@@ -3,6 +3,7 @@
 
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
+no_arguments "$@"
 find_python
 need embedded test bench check
 PATH=$PWD/.venv/bin:$PATH

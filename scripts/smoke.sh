@@ -6,9 +6,10 @@
 
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
+no_arguments "$@"
 find_python
 load_settings
-[ -s "$OUTPUTS_DIR/api_url" ] || die "no stack is up ($OUTPUTS_DIR/api_url is missing): run scripts/up.sh first"
+[ -s "$OUTPUTS_DIR/api_url" ] || die "no stack is up, or its last build failed ($OUTPUTS_DIR/api_url is missing): run scripts/up.sh first"
 need client
 
 url=$(cat "$OUTPUTS_DIR/api_url")
@@ -25,7 +26,7 @@ request() {
   shift 2
   [ "$method" = HEAD ] && set -- --head "$@"
   status=$(curl --silent --show-error --max-time 30 --request "$method" --output "$folder/body" \
-    --dump-header "$folder/headers" --write-out '%{http_code}' "$@" "$url$path") || die "$method $path: no answer from $url"
+    --dump-header "$folder/headers" --write-out '%{http_code}' "$@" "$url$path") || die "$method $path: no answer from $url (is it up? scripts/up.sh)"
   headers=$(tr -d '\r' <"$folder/headers")
   body=$(cat "$folder/body")
 }
@@ -50,6 +51,7 @@ expect() {
 
 wrong() {
   printf 'WRONG %s  %s: expected %s\n%s\n%s\n' "$status" "$1" "$2" "$headers" "$body" >&2
+  [ "$status" != 403 ] || say "is JWT_SECRET the one that the stack was built with?" >&2
   exit 1
 }
 

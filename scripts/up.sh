@@ -8,6 +8,7 @@
 source "$(dirname "$0")/lib/common.sh"
 source scripts/lib/docker.sh
 help_if_asked "$@"
+no_arguments "$@"
 find_python
 load_settings
 
@@ -21,6 +22,7 @@ esac
 if [ "$ENGINE" = docker ]; then
   docker_up
 else
+  [ -z "$LOCALSTACK_AUTH_TOKEN" ] || say "warning: LocalStack needs Docker, so LOCALSTACK_AUTH_TOKEN is not used: this is MiniStack"
   need embedded
   embedded up || exit 1
 fi

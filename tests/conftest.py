@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import settings
-from project import CHECKOUT, Project, Stack
+from project import DEFAULTS, Project, Stack
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,15 +34,15 @@ def environment() -> Iterator[None]:
     """No test sees the developer's own AWS account or settings."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [*os.environ]:
-            if name.startswith(("AWS_", "LOCALSTACK_", "COMPOSE_")) or name in settings.load({}):
+            if name.startswith(("AWS_", "LOCALSTACK_", "COMPOSE_")) or name in DEFAULTS:
                 patch.delenv(name)
         yield
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """This checkout with a stack that is up, for tests that leave it as they find it."""
-    project = Project.at(CHECKOUT, tmp_path_factory.mktemp("shared"))
+    """A copy of the checkout with a stack that is up, for tests that leave it as they find it."""
+    project = Project.copy(tmp_path_factory.mktemp("shared"))
     project.up()
     yield project
     project.down()

@@ -23,6 +23,7 @@ from lib import settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 COPIED = ("lambdas", "deploy", "init", "scripts", "compose", "docker-compose.yml", ".env", "pyproject.toml")
+DEFAULTS = settings.read(CHECKOUT / ".env")  # and no .env.local of whoever runs the tests
 INHERITED = ("PATH", "HOME", "LANG")
 PATIENCE = 60  # seconds
 NO_LIMITS = httpx.Limits(max_connections=None)
@@ -51,7 +52,7 @@ def free_port() -> int:
 def aws(endpoint: str | None, service: str) -> Any:
     """A boto3 client of a local engine; with None, of the AWS that the environment names."""
     local = {"endpoint_url": endpoint, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    client = boto3.client(service, region_name=settings.load()["AWS_DEFAULT_REGION"], **(local if endpoint else {}))
+    client = boto3.client(service, region_name=DEFAULTS["AWS_DEFAULT_REGION"], **(local if endpoint else {}))
     atexit.register(client.close)
     return client
 
@@ -147,7 +148,7 @@ class Project:
 
     @property
     def stack(self) -> Stack:
-        secret = self.settings.get("JWT_SECRET") or settings.load()["JWT_SECRET"]
+        secret = self.settings.get("JWT_SECRET") or DEFAULTS["JWT_SECRET"]
         return Stack((self.outputs / "api_url").read_text().strip(), secret)
 
     def run(self, *command: str, **changes: str) -> "subprocess.CompletedProcess[str]":
@@ -184,7 +185,7 @@ class Project:
             env={
                 **self.environment,
                 "GATEWAY_PORT": self.settings["HOST_PORT"],
-                "AWS_DEFAULT_REGION": settings.load()["AWS_DEFAULT_REGION"],
+                "AWS_DEFAULT_REGION": DEFAULTS["AWS_DEFAULT_REGION"],
             },
             capture_output=True,
             text=True,

@@ -15,6 +15,9 @@ help_if_asked() {
   esac
 }
 
+# Refuse arguments, in a script that takes none.
+no_arguments() { [ $# = 0 ] || die "unknown argument '$1': ${self##*/} takes none (--help)"; }
+
 # Set $python to a Python that is new enough.
 find_python() {
   for python in "${PYTHON:-python3}" python3 python3.14 python3.13 python3.12 python3.11; do

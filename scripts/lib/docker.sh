@@ -19,7 +19,10 @@ docker_up() {
   local before after
   mkdir -p "$OUTPUTS_DIR"
   before=$(docker compose ps --quiet --status running localstack)
-  [ -n "$before" ] || embedded check-port || exit 1
+  if [ -z "$before" ]; then
+    ! embedded running || die "the embedded engine of this STATE_DIR is running: stop it first, with scripts/down.sh"
+    embedded check-port || exit 1
+  fi
   # What is up and unhealthy may have been mended since: then the redeployment below heals it.
   docker compose up --detach --wait || { [ -n "$before" ] && [ "$before" = "$(docker compose ps --quiet localstack)" ]; } || {
     docker compose logs --no-log-prefix --tail 15 localstack >&2

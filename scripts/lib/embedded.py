@@ -205,7 +205,7 @@ def main(command: str) -> int:
                 return 0 if embedded.running() else 1
             case "down":
                 if embedded.down():
-                    print("==> the engine has stopped and saved its state")
+                    print("==> the engine has stopped")
                 outputs.withdraw(embedded.settings.outputs)
     except (DeployError, Failure) as error:
         print(f"error: {error}", file=sys.stderr)

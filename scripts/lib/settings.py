@@ -30,11 +30,12 @@ def load(environment: Mapping[str, str] = os.environ, project: Path = PROJECT) -
     for name in FILES:
         path = project / name
         if path.exists():
-            settings |= _read(path)
+            settings |= read(path)
     return {name: environment.get(name, value) for name, value in settings.items()}
 
 
-def _read(path: Path) -> dict[str, str]:
+def read(path: Path) -> dict[str, str]:
+    """The settings of one file; raises SettingsError."""
     settings = {}
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):

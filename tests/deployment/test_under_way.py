@@ -74,8 +74,18 @@ def test_no_log_and_no_output_has_a_token_or_the_secret_in_it(project: Project) 
             client.post("/shorten", json=LINK)
             client.post("/shorten", content=one)
     printed += project.check("scripts/smoke.sh") + project.check("scripts/up.sh").partition("\n\n")[0]
+    logs = [
+        event["message"]
+        for function in ("shorten", "redirect", "authorizer")
+        for event in stack.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{function}")["events"]
+    ]
+    assert any('"status": "deny"' in line for line in logs)
     project.down()
-    left = [(project.state / "engine.log").read_text(), *(file.read_text() for file in project.outputs.iterdir())]
+    left = [
+        *logs,
+        (project.state / "engine.log").read_text(),
+        *(file.read_text() for file in project.outputs.iterdir()),
+    ]
     for text in left:
         assert secret not in text
         assert token not in text

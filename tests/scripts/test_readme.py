@@ -6,11 +6,10 @@ import tomllib
 import pytest
 
 from deploy.definition import API_ID, FUNCTIONS
-from lib import settings
-from project import CHECKOUT
+from project import CHECKOUT, DEFAULTS
 
 README = (CHECKOUT / "README.md").read_text()
-ENV = settings.load({}, CHECKOUT)
+ENV = DEFAULTS
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in (CHECKOUT / "scripts").iterdir() if path.is_file()))

@@ -18,8 +18,8 @@ SHELL = [name for name in SCRIPTS if name.endswith(".sh")]
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Project:
-    """A checkout with nothing running."""
-    return Project.at(CHECKOUT, tmp_path)
+    """A copy of the checkout with nothing running."""
+    return Project.copy(tmp_path)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -84,6 +84,23 @@ def test_down_refuses_what_it_does_not_know(bare: Project) -> None:
     done = bare.run("scripts/down.sh", "--whipe")
     assert done.returncode == 1
     assert done.stderr == "error: unknown argument '--whipe': scripts/down.sh [--wipe]\n"
+
+
+@pytest.mark.parametrize("script", ["up.sh", "smoke.sh", "check.sh"])
+def test_arguments_that_there_are_not_are_refused(bare: Project, script: str) -> None:
+    done = bare.run(f"scripts/{script}", "--wipe")
+    assert done.returncode == 1
+    assert done.stderr == f"error: unknown argument '--wipe': {script} takes none (--help)\n"
+
+
+def test_a_token_for_localstack_without_docker_is_said_to_be_unused(project: Project) -> None:
+    printed = project.check("scripts/up.sh", LOCALSTACK_AUTH_TOKEN="ls-token")
+    assert "warning: LocalStack needs Docker, so LOCALSTACK_AUTH_TOKEN is not used" in printed
+
+
+def test_a_short_secret_is_warned_of_once_and_the_development_one_is_not(project: Project) -> None:
+    assert "warning: JWT_SECRET" not in project.check("scripts/up.sh")
+    assert project.check("scripts/up.sh", JWT_SECRET="short").count("warning: JWT_SECRET is shorter") == 1
 
 
 def test_an_engine_that_there_is_not_is_refused(bare: Project) -> None:
