@@ -66,6 +66,15 @@ def test_with_either_engine_the_rest_is_the_same(tmp_path: Path, token: str) -> 
     assert "deploy.health" in found["healthcheck"]["test"][-1]
 
 
+def test_env_local_overrides_env_where_compose_is_told_to_read_it(tmp_path: Path) -> None:
+    containers = Containers.fresh(tmp_path)
+    (containers.folder / ".env.local").write_text("JWT_ISSUER=local\nJWT_AUDIENCE=local\n")
+    told = {"COMPOSE_ENV_FILES": ".env,.env.local", "JWT_AUDIENCE": "environment"}
+    resolved = json.loads(containers.compose("config", "--format", "json", **told))
+    environment = resolved["services"][SERVICE]["environment"]
+    assert (environment["JWT_ISSUER"], environment["JWT_AUDIENCE"]) == ("local", "environment")
+
+
 @pytest.mark.parametrize("token", ["", "ls-token"])
 def test_the_image_is_pinned(tmp_path: Path, token: str) -> None:
     _, _, tag = service(tmp_path, LOCALSTACK_AUTH_TOKEN=token)["image"].partition(":")
