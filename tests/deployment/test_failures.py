@@ -161,3 +161,19 @@ def test_a_second_engine_on_the_same_state_is_refused(project: Project) -> None:
 def test_a_setting_that_cannot_be_used_is_named(project: Project, name: str, value: str) -> None:
     line = failure(project.run("scripts/up.sh", **{name: value}))
     assert line.startswith(f"error: {name} is ")
+
+
+def test_a_disk_that_takes_no_more_leaves_nothing_half_written(project: Project) -> None:
+    project.up()
+    before = {path.name: path.read_text() for path in project.outputs.iterdir()}
+    environment = {**project.environment, "GATEWAY_PORT": project.settings["HOST_PORT"]}
+    done = subprocess.run(
+        ["bash", "-c", "ulimit -f 0; exec .venv/bin/python -m deploy --local"],  # no file may grow
+        cwd=project.folder,
+        env={**environment, "AWS_DEFAULT_REGION": "us-east-1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert f"the outputs folder {project.outputs} cannot be written to (File too large)" in failure(done)
+    assert {path.name: path.read_text() for path in project.outputs.iterdir()} == before
