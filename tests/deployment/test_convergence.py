@@ -1,7 +1,7 @@
 """The deployment ends in the same stack, whatever it finds."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,14 +15,6 @@ from project import CHECKOUT, TLS, Project, Stack, until
 ANYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
 Break = Callable[[Stack], object]
 LINK = {"long_url": "https://example.com/", "code": "kept"}
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    project = Project.copy(tmp_path_factory.mktemp("built"))
-    project.up()
-    yield project
-    project.down()
 
 
 def resources(stack: Stack) -> dict[str, Any]:

@@ -4,7 +4,7 @@ converges on the next run."""
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -59,15 +59,6 @@ SOME = (
     "POST /_aws/execute-api/API/dev/shorten",
     "DeleteItem",
 )
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A stack whose engine the tests empty as they like."""
-    project = Project.copy(tmp_path_factory.mktemp("faults"))
-    project.up()
-    yield project
-    project.down()
 
 
 def name_of(request: Request) -> str:
