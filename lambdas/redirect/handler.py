@@ -1,18 +1,12 @@
 """``GET /r/{code}``: count the click and redirect. ``HEAD /r/{code}``: the same, uncounted."""
 
-import os
 from http import HTTPMethod, HTTPStatus
 from typing import Any
-
-import boto3
 
 from common.codes import CODE
 from common.http import INTERNAL_ERROR, Event, Response, error_response
 from common.log import logged
-
-TABLE = os.environ["TABLE"]
-
-dynamodb = boto3.client("dynamodb")
+from common.table import TABLE, dynamodb
 
 
 @logged(outcome=lambda answer: answer["statusCode"], fallback=INTERNAL_ERROR)

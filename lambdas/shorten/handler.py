@@ -3,26 +3,21 @@
 import base64
 import binascii
 import json
-import os
 import secrets
 import string
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-import boto3
-
 from common.codes import CODE
 from common.http import INTERNAL_ERROR, Event, Response, error_response, json_response
 from common.log import logged
+from common.table import TABLE, dynamodb
 from urls import InvalidUrl, checked_url, leads_back
 
-TABLE = os.environ["TABLE"]
 ALPHABET = string.ascii_lowercase + string.digits
 DRAWN_LENGTH = 6
 DRAWS = 5
-
-dynamodb = boto3.client("dynamodb")
 
 
 class BadRequest(Exception):
