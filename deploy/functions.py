@@ -57,11 +57,13 @@ def warm(aws: Aws, function: Function) -> Ensured:
     """
     client = aws["lambda"]
     event = {"FunctionName": function.name, "Payload": json.dumps(EMPTY_EVENT)}
-    # A local engine starts the function meanwhile; AWS refuses, or lets the code before answer.
-    with contextlib.suppress(client.exceptions.ResourceConflictException):
-        client.invoke(**event)
-    client.get_waiter("function_active_v2").wait(FunctionName=function.name, WaiterConfig=WAIT)
-    _settled(client, function)
+    current = client.get_function_configuration(FunctionName=function.name)
+    if current["State"] != "Active" or current["LastUpdateStatus"] == "InProgress":
+        # A local engine starts the function meanwhile; AWS refuses, or lets the code before answer.
+        with contextlib.suppress(client.exceptions.ResourceConflictException):
+            client.invoke(**event)
+        client.get_waiter("function_active_v2").wait(FunctionName=function.name, WaiterConfig=WAIT)
+        _settled(client, function)
     answer = client.invoke(**event)
     if "FunctionError" in answer:
         error = json.load(answer["Payload"])
