@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import beside, report
+from bench import beside, report, rows
 from bench.load import Shot, Times, fire
 from bench.stack import OwnStack, by_hand
 from deploy.aws import Aws
@@ -35,11 +35,14 @@ def main() -> int:
     """Measure, print, write; 0, or 1 when an answer was wrong or missing."""
     parser = argparse.ArgumentParser(prog="scripts/bench.py", add_help=False)
     parser.add_argument("--stack-url", metavar="URL", help="ask the stack whose API is at URL")
+    parser.add_argument("--rows", action="store_true", help="measure how a stack behaves as its table grows, instead")
     parser.add_argument("--quick", action="store_true", help="few requests: it works, but its figures say little")
     arguments = parser.parse_args()
     for name in env.load({}):
         os.environ.pop(name, None)
     with tempfile.TemporaryDirectory() as folder:
+        if arguments.rows:
+            return measure_rows(Path(folder), arguments.quick)
         if arguments.stack_url:
             results = report.Results(load=measure_load(Stack(arguments.stack_url), arguments.quick))
         else:
@@ -48,6 +51,18 @@ def main() -> int:
     for path in report.write(results):
         print(f"written: {path}")
     return 1 if any(times.wrong for times in results.load.values()) else 0
+
+
+def measure_rows(folder: Path, quick: bool) -> int:
+    """Print how a stack of its own behaves with more and more links in its table; 0."""
+    own = OwnStack(Project.copy(folder))
+    try:
+        with progress.status("first start") as status:
+            measured = list(rows.measure(own, rows.QUICK_ROWS if quick else rows.ROWS, status.update))
+        print(rows.table(measured))
+        return 0
+    finally:
+        own.down()
 
 
 def measure_own_stack(folder: Path, quick: bool) -> report.Results:

@@ -31,6 +31,10 @@ class OwnStack:
     def down(self) -> None:
         self.project.down("--wipe")
 
+    def stop(self) -> float:
+        """The seconds that down.sh takes, which saves the table."""
+        return self._timed("scripts/down.sh")
+
     def hooks(self) -> float:
         """The seconds that the ready.d hooks take, one after the other, run from the host."""
         environment = {

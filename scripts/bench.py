@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Measure the stack, against the engine's own floor and a build by hand: scripts/bench.py [--quick | --stack-url URL]
+"""Measure the stack against the engine's own floor: scripts/bench.py [--quick] [--stack-url URL | --rows]
 
 It starts a stack of its own, measures it, and stops it again; a running stack is asked with
 --stack-url URL, which leaves out what would disturb it. It prints one table and writes
 bench/latest.json and bench/latest.svg. --quick takes a minute, to show that it works.
+With --rows it measures instead how a stack behaves with 100, 10,000 and 1,000,000 links.
 
 Times are of this machine; the ratios can be compared. They are to two functions deployed
 beside the stack: the floor, which does nothing but log and answer, and a tutorial's handler,
