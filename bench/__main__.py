@@ -80,7 +80,9 @@ def measure_own_stack(folder: Path, quick: bool) -> report.Results:
                     before()
                     builds.setdefault(name, []).append(measure())
 
+            repeat("the engine alone, with nothing to build", own.bare_engine, own.down)
             repeat("up.sh, with its .venv, to the first right answer", own.up, own.down)
+            repeat("first POST /shorten and GET of its link after up.sh", own.first_requests, own.restart)
             repeat("the build by hand, an awslocal call after another", lambda: by_hand(own.project, folder), own.empty)
             repeat("the hooks, from nothing", own.hooks, own.empty)
             repeat("the hooks, a second run", own.hooks)

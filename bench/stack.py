@@ -9,7 +9,7 @@ import httpx
 import psutil
 
 from lib import settings
-from project import Project
+from project import Project, answers, free_port, until
 
 LIVE_TIMEOUT = 60  # seconds
 
@@ -30,6 +30,34 @@ class OwnStack:
 
     def down(self) -> None:
         self.project.down("--wipe")
+
+    def restart(self) -> None:
+        self.down()
+        self.up()
+
+    def first_requests(self) -> float:
+        """The seconds of one ``POST /shorten``, which passes the authorizer, and of the first ``GET`` of its link."""
+        started = time.perf_counter()
+        link = self.project.stack.shorten({"long_url": "https://example.com/"}).raise_for_status().json()
+        self.project.stack.follow(link["code"])
+        return time.perf_counter() - started
+
+    def bare_engine(self) -> float:
+        """The seconds from starting the engine as PyPI has it, with nothing to build, to its first answer."""
+        port = str(free_port())
+        started = time.perf_counter()
+        engine = subprocess.Popen(
+            [self.project.folder / ".venv/bin/ministack"],
+            env={**self.project.environment, "GATEWAY_PORT": port},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            until("the engine answers", lambda: answers(f"http://127.0.0.1:{port}"))
+            return time.perf_counter() - started
+        finally:
+            engine.terminate()
+            engine.wait()
 
     def stop(self) -> float:
         """The seconds that down.sh takes, which saves the table."""

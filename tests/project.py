@@ -48,6 +48,15 @@ def free_port() -> int:
         return port
 
 
+def answers(engine: str) -> bool:
+    """Whether the engine at this URL says anything about its health."""
+    try:
+        httpx.get(f"{engine}/_localstack/health", timeout=5, verify=TLS)
+    except httpx.HTTPError:
+        return False
+    return True
+
+
 @functools.cache
 def aws(endpoint: str | None, service: str) -> Any:
     """A boto3 client of a local engine; with None, of the AWS that the environment names."""
@@ -199,11 +208,4 @@ class Project:
     def kill(self) -> None:
         """End the engine with no time to save anything."""
         os.kill(self.pid(), signal.SIGKILL)
-        until("the engine is gone", lambda: not self._answers())
-
-    def _answers(self) -> bool:
-        try:
-            httpx.get(f"{self.engine}/_localstack/health", timeout=5, verify=TLS)
-        except httpx.HTTPError:
-            return False
-        return True
+        until("the engine is gone", lambda: not answers(self.engine))
