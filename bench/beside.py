@@ -10,8 +10,8 @@ from deploy.definition import ROLE, STAGE, Function, Route
 from deploy.settings import Settings
 
 FOLDER = Path(__file__).parent / "references"
-FLOOR = Function("bench-floor", environment=(), routes=(Route("GET /floor"),))
-TUTORIAL = Function("bench-tutorial", environment=(), routes=(Route("GET /tutorial/{code}"),))
+FLOOR = Function("bench-floor", (Route("GET /floor"),))
+TUTORIAL = Function("bench-tutorial", (Route("GET /tutorial/{code}"),))
 
 
 @contextmanager

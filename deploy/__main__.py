@@ -6,7 +6,7 @@ import sys
 import time
 
 from deploy import stack
-from deploy.aws import SDK_ERRORS, Aws, explain
+from deploy.aws import SDK_ERRORS, Aws, explain, use_local_engine
 from deploy.errors import DeployError
 from deploy.settings import Settings
 
@@ -28,7 +28,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     if arguments.local:
-        _speak_to_local_engine()
+        use_local_engine(int(os.environ.get("GATEWAY_PORT") or 4566))  # this is where the engine of a hook is
     try:
         _build([arguments.part] if arguments.part else list(PARTS))
     except DeployError as error:
@@ -54,13 +54,6 @@ def _build(parts: list[str]) -> None:
         url = stack.build_api(aws, settings, engine_url)
         print(f"==> ready in {time.perf_counter() - started:.1f} s: {url}")
         print(f"    try: {FIRST_REQUEST.format(url=url)}")
-
-
-def _speak_to_local_engine() -> None:
-    """Whatever endpoint the environment names, the engine that runs this hook is on this machine."""
-    os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{os.environ.get('GATEWAY_PORT') or 4566}"
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
 
 
 def _fail(message: str) -> int:

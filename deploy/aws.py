@@ -1,5 +1,6 @@
 """The AWS clients of a deployment, and the account and region that they speak to."""
 
+import os
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +14,15 @@ from botocore.parsers import ResponseParserError
 CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=30)
 
 SDK_ERRORS = (ClientError, BotoCoreError, ResponseParserError)  # which have no other base in common
+
+
+def use_local_engine(port: int) -> str:
+    """From here on speak to the engine on this machine, whatever endpoint the environment names; its URL."""
+    url = f"http://127.0.0.1:{port}"
+    os.environ["AWS_ENDPOINT_URL"] = url
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
+    return url
 
 
 class Aws:

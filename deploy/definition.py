@@ -1,6 +1,10 @@
 """What the stack consists of: its names, its functions and their routes."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from deploy.errors import DefinitionError
 
 # Fixed, so that saved URLs outlive restarts. Engines take it from a tag when the API is created;
 # eight hexadecimal digits, because MiniStack's host-name URLs match nothing else.
@@ -13,11 +17,16 @@ AUTHORIZER = "jwt-auth"
 TABLE = "shortlinks"
 TABLE_KEY = "code"
 ROLE = "shortener-lambda"
+MARK = f"part of {API}"  # the description of every function that the deployment makes, and so may remove
 
 RUNTIME = "python3.12"
 HANDLER = "handler.handler"
 FUNCTION_TIMEOUT = 10  # seconds
 FUNCTION_MEMORY = 256  # MiB
+
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html
+ROUTE_KEY = re.compile(r"(DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT) /\S*")
+FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -30,14 +39,39 @@ class Route:
 
 @dataclass(frozen=True)
 class Function:
-    """A folder of ``lambdas/``, the names of the variables it reads, and the routes that lead to it."""
+    """A folder of ``lambdas/``, the routes that lead to it, and the environment that it finds.
+
+    That is ``variables``, and the values of those settings of ``.env`` that ``settings`` names.
+    """
 
     name: str
-    environment: tuple[str, ...]
     routes: tuple[Route, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()
 
 
-SHORTEN = Function("shorten", environment=("TABLE",), routes=(Route("POST /shorten", authorized=True),))
-REDIRECT = Function("redirect", environment=("TABLE",), routes=(Route("GET /r/{code}"), Route("HEAD /r/{code}")))
-AUTHORIZER_FUNCTION = Function("authorizer", environment=("JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE"))
-FUNCTIONS = (SHORTEN, REDIRECT, AUTHORIZER_FUNCTION)
+AUTHORIZER_FUNCTION = Function("authorizer", settings=("JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE"))
+
+# To add a function, make its folder and add it here; what is taken out here is removed by the next build.
+FUNCTIONS = (
+    Function("shorten", (Route("POST /shorten", authorized=True),), {"TABLE": TABLE}),
+    Function("redirect", (Route("GET /r/{code}"), Route("HEAD /r/{code}")), {"TABLE": TABLE}),
+    AUTHORIZER_FUNCTION,
+)
+
+
+def check(functions: Sequence[Function]) -> None:
+    """Raise DefinitionError for a name or a route that AWS would not take, or that stands there twice."""
+    for function in functions:
+        if not isinstance(function.routes, tuple):
+            raise DefinitionError(
+                f"deploy/definition.py: the routes of {function.name} are no tuple: one alone needs a comma after it"
+            )
+    names = [function.name for function in functions]
+    keys = [route.key for function in functions for route in function.routes]
+    for what, values, pattern in (("function name", names, FUNCTION_NAME), ("route", keys, ROUTE_KEY)):
+        for value in values:
+            if pattern.fullmatch(value) is None:
+                raise DefinitionError(f"deploy/definition.py: {value!r} cannot be a {what}")
+            if values.count(value) > 1:
+                raise DefinitionError(f"deploy/definition.py: the {what} {value!r} is there twice")

@@ -5,12 +5,17 @@ class DeployError(Exception):
     """The build cannot go on. The message is one line: what is wrong, and what to do.
 
     DeployError
+    ├── DefinitionError  deploy/definition.py contradicts itself
     ├── SettingError     a setting has a value that cannot be used
     ├── PackageError     a function's source cannot be packaged
     ├── ResourceError    a resource is in the way, or is missing
     ├── ProbeError       the API is built but does not answer as it should
     └── OutputError      the outputs folder cannot be used
     """
+
+
+class DefinitionError(DeployError):
+    """deploy/definition.py contradicts itself, or names what is not there."""
 
 
 class SettingError(DeployError):

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from deploy.aws import Aws
-from deploy.definition import FUNCTION_MEMORY, FUNCTION_TIMEOUT, HANDLER, RUNTIME, TABLE, Function
+from deploy.definition import FUNCTION_MEMORY, FUNCTION_TIMEOUT, HANDLER, MARK, RUNTIME, Function
 from deploy.errors import ResourceError
 from deploy.package import Package
 from deploy.settings import Settings
@@ -72,20 +72,20 @@ def warm(aws: Aws, function: Function) -> Ensured:
 
 
 def _configuration(settings: Settings, function: Function, role_arn: str) -> dict[str, Any]:
-    known = {
-        "TABLE": TABLE,
-        "JWT_SECRET": settings.jwt_secret,
-        "JWT_ISSUER": settings.jwt_issuer,
-        "JWT_AUDIENCE": settings.jwt_audience,
-    }
-    variables = {name: known[name] for name in function.environment}
     return {
+        "Description": MARK,
         "Runtime": RUNTIME,
         "Handler": HANDLER,
         "Timeout": FUNCTION_TIMEOUT,
         "MemorySize": FUNCTION_MEMORY,
         "Role": role_arn,
-        "Environment": {"Variables": {**variables, "LOG_LEVEL": settings.log_level}},
+        "Environment": {
+            "Variables": {
+                **function.variables,
+                **settings.named(function.settings),
+                "LOG_LEVEL": settings.log_level,
+            }
+        },
     }
 
 

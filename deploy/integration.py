@@ -12,16 +12,17 @@ from deploy.steps import Ensured
 def ensure(aws: Aws, api_id: str, function_name: str, function_arn: str) -> Ensured:
     """The API's integration with a function; the ID is the integration's."""
     desired = {
-        "Description": _description(function_name),
+        "Description": description(function_name),
         "IntegrationType": "AWS_PROXY",
         "IntegrationUri": function_arn,
         "IntegrationMethod": "POST",
         "PayloadFormatVersion": "2.0",
         "TimeoutInMillis": 30_000,
     }
-    siblings = {_description(function.name) for function in FUNCTIONS}
+    siblings = {description(function.name) for function in FUNCTIONS}
     return parts.converge(aws, api_id, "integration", desired, "Description", "IntegrationUri", siblings)
 
 
-def _description(function_name: str) -> str:
+def description(function_name: str) -> str:
+    """What our integration with a function is known by."""
     return f"function {function_name}"

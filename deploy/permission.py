@@ -23,7 +23,7 @@ def ensure(aws: Aws, function_name: str, source: str) -> Ensured:
     """
     client = aws["lambda"]
     source_arn = aws.arn("execute-api", source)
-    current = _statement(client, function_name)
+    current = statement(client, function_name)
     if current and (
         current.get("Effect") == "Allow"
         and current.get("Action") == ACTION
@@ -47,7 +47,8 @@ def ensure(aws: Aws, function_name: str, source: str) -> Ensured:
     return Ensured(Change.UPDATED if current else Change.CREATED, source_arn)
 
 
-def _statement(client: Any, function_name: str) -> dict[str, Any] | None:
+def statement(client: Any, function_name: str) -> dict[str, Any] | None:
+    """The statement of the function's policy that is ours, if it has one."""
     try:
         policy = json.loads(client.get_policy(FunctionName=function_name)["Policy"])
     except client.exceptions.ResourceNotFoundException:

@@ -1,11 +1,11 @@
 """The settings of a deployment, read from the environment (README, "Settings")."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.errors import SettingError
+from deploy.errors import DefinitionError, SettingError
 
 PROJECT = Path(__file__).resolve().parent.parent
 DEVELOPMENT_SECRET = "dev-secret-change-me"
@@ -51,6 +51,15 @@ class Settings:
             outputs=PROJECT / environment.get("OUTPUTS_DIR", "outputs"),
             lambdas=PROJECT / "lambdas",
         )
+
+    def named(self, names: Iterable[str]) -> dict[str, str]:
+        """The settings under these names of ``.env``, for a function's environment. Raises DefinitionError."""
+        values = {}
+        for name in names:
+            if name.lower() not in self.__dataclass_fields__:
+                raise DefinitionError(f"deploy/definition.py: a function asks for {name}, which is no setting")
+            values[name] = str(getattr(self, name.lower()))
+        return values
 
     def warnings(self) -> list[str]:
         """What works but should not stay as it is."""

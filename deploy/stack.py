@@ -7,6 +7,7 @@ from deploy import (
     authorizer,
     functions,
     integration,
+    leftovers,
     outputs,
     package,
     permission,
@@ -17,7 +18,7 @@ from deploy import (
     table,
 )
 from deploy.aws import Aws
-from deploy.definition import API, AUTHORIZER, AUTHORIZER_FUNCTION, FUNCTIONS, ROLE, STAGE, TABLE
+from deploy.definition import API, AUTHORIZER, AUTHORIZER_FUNCTION, FUNCTIONS, ROLE, STAGE, TABLE, check
 from deploy.package import Package
 from deploy.settings import Settings
 from deploy.steps import Step, together
@@ -38,6 +39,8 @@ def build_api(aws: Aws, settings: Settings, engine_url: str | None) -> str:
     and a bad outputs folder are found before anything is touched, so what is up stays up; a
     build that fails later withdraws the outputs, for there is no telling what still answers.
     """
+    check(FUNCTIONS)
+    settings.named(name for function in FUNCTIONS for name in function.settings)
     outputs.check(settings.outputs)
     packages = {function.name: package.build(settings.lambdas, function.name) for function in FUNCTIONS}
     try:
@@ -91,4 +94,6 @@ def _converge(aws: Aws, settings: Settings, packages: dict[str, Package]) -> str
         *(Step("permission", f.name, partial(permission.ensure, aws, f.name, f"{api_id}/*")) for f in routed),
         Step("permission", gate, partial(permission.ensure, aws, gate, f"{api_id}/authorizers/{authorizer_id}")),
     )
+    for removals in leftovers.found(aws, api_id):
+        together(*removals)
     return api_id

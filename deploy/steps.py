@@ -15,6 +15,7 @@ class Change(StrEnum):
     UPDATED = "updated"
     UNCHANGED = "unchanged"
     ANSWERED = "answered"
+    REMOVED = "removed"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def together(*steps: Step) -> dict[tuple[str, str], str]:
 
     All of them are run to their end, whatever happens to one; then the first error is raised.
     """
-    with ThreadPoolExecutor(len(steps)) as pool:
+    with ThreadPoolExecutor(len(steps) or 1) as pool:
         running = {(step.kind, step.name): pool.submit(_run, step) for step in steps}
     return {step: one.result() for step, one in running.items()}
 

@@ -5,7 +5,7 @@ source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
 no_arguments "$@"
 find_python
-need embedded test bench check
+need embedded dev test bench check
 PATH=$PWD/.venv/bin:$PATH
 
 say "ruff"
@@ -13,7 +13,7 @@ ruff check .
 ruff format --check .
 say "mypy"
 mypy deploy
-MYPYPATH=.:scripts mypy --explicit-package-bases scripts/sign-token.py scripts/lib
+MYPYPATH=.:scripts mypy --explicit-package-bases scripts/sign-token.py scripts/lib/*.py
 MYPYPATH=. mypy scripts/bench.py
 MYPYPATH=.:scripts:tests mypy --explicit-package-bases tests bench/*.py
 for handler in lambdas/*/handler.py; do # each as Lambda sees it: its folder, and lambdas/ for common

@@ -22,7 +22,17 @@ from deploy.definition import TABLE
 from lib import settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-COPIED = ("lambdas", "deploy", "init", "scripts", "compose", "docker-compose.yml", ".env", "pyproject.toml")
+COPIED = (
+    "lambdas",
+    "deploy",
+    "init",
+    "scripts",
+    "compose",
+    "docker-compose.yml",
+    ".env",
+    "pyproject.toml",
+    "openapi.yaml",
+)
 DEFAULTS = settings.read(CHECKOUT / ".env")  # and no .env.local of whoever runs the tests
 INHERITED = ("PATH", "HOME", "LANG")
 PATIENCE = 60  # seconds

@@ -18,13 +18,17 @@ help_if_asked() {
 # Refuse arguments, in a script that takes none.
 no_arguments() { [ $# = 0 ] || die "unknown argument '$1': ${self##*/} takes none (--help)"; }
 
-# Set $python to a Python that is new enough.
+# Set $python to a Python that is new enough: .venv's, once there is one, since it starts without any shim.
 find_python() {
+  python=.venv/bin/python
+  if [ -x .venv/bin/pip ] && new_enough; then return; fi
   for python in "${PYTHON:-python3}" python3 python3.14 python3.13 python3.12 python3.11; do
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && return
+    new_enough && return
   done
   die "Python 3.11 or newer is needed: install it, or name it in PYTHON"
 }
+
+new_enough() { "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
 # Export every setting: of .env, .env.local and the environment, the last of which wins.
 load_settings() {
@@ -36,10 +40,11 @@ load_settings() {
 # Make .venv, and install the named groups of pyproject.toml into it, where that is still to be done.
 need() {
   local group wanted
-  if ! [ -x .venv/bin/pip ]; then # what venv makes last
+  if [ "$python" != .venv/bin/python ]; then # there is none, or it is not whole: pip is what venv makes last
     say "making .venv with $("$python" --version)"
     rm -rf .venv
     "$python" -m venv .venv || die "$python -m venv failed: on Debian or Ubuntu, apt-get install python3-venv"
+    python=.venv/bin/python
   fi
   for group in "$@"; do
     wanted=$(.venv/bin/python scripts/lib/requirements.py "$group")
@@ -52,3 +57,6 @@ need() {
     printf '%s\n' "$wanted" >".venv/installed-$group"
   done
 }
+
+# run_python MODULE [ARGUMENT...]: go on as a module of scripts/lib, in .venv.
+run_python() { PYTHONPATH=$PWD:$PWD/scripts exec .venv/bin/python -m "$@"; }

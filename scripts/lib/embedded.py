@@ -26,7 +26,7 @@ from deploy.errors import DeployError
 from deploy.settings import Settings
 
 START_TIMEOUT = 300  # seconds; the engine gives a hook as long
-STOP_TIMEOUT = 60  # seconds; it writes its state to disk meanwhile
+STOP_TIMEOUT = 180  # seconds; it writes its state to disk meanwhile
 LOOK_EVERY = 0.05  # seconds
 LOG_TAIL = 15  # lines
 INHERITED = ("HOME", "LANG", "LC_ALL", "AWS_DEFAULT_REGION")

@@ -114,6 +114,7 @@ def test_without_python_it_says_what_is_needed(bare: Project, tmp_path: Path) ->
         (tmp_path / tool).symlink_to(
             Path("/usr/bin") / tool if Path("/usr/bin", tool).exists() else Path("/bin") / tool
         )
+    (bare.folder / ".venv").unlink()
     done = bare.run("scripts/up.sh", PATH=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr == "error: Python 3.11 or newer is needed: install it, or name it in PYTHON\n"

@@ -1,0 +1,162 @@
+"""Edit, save, live: ``python -m lib.dev`` is what scripts/dev.sh does once its packages are there."""
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import watchfiles
+
+from deploy import functions, package
+from deploy.aws import SDK_ERRORS, Aws, explain, use_local_engine
+from deploy.definition import FUNCTIONS, ROLE, Function
+from deploy.errors import DeployError, PackageError, ResourceError
+from deploy.health import State, look
+from deploy.package import Package
+from deploy.settings import PROJECT, Settings
+from deploy.steps import Change, Ensured, Step, together
+from lib import logs, openapi
+
+DEBOUNCE = 200  # milliseconds at most that saves are gathered
+STEP = 40  # milliseconds without a save that end the gathering
+
+
+@dataclass
+class Redeployment:
+    """Puts saved code into the functions; ``serving`` is the last code of each that worked."""
+
+    aws: Aws
+    settings: Settings
+    role_arn: str
+    serving: dict[str, Package] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Redeploy the functions whose code is not what serves. Raises DeployError and the SDK's errors."""
+        packages = {function.name: package.build(self.settings.lambdas, function.name) for function in FUNCTIONS}
+        changed = [function for function in FUNCTIONS if packages[function.name] != self.serving.get(function.name)]
+        together(*(Step("function", f.name, partial(self._replace, f, packages[f.name])) for f in changed))
+
+    def _replace(self, function: Function, code: Package) -> Ensured:
+        try:
+            functions.ensure(self.aws, self.settings, function, code, self.role_arn)
+            functions.warm(self.aws, function)
+        except ResourceError as error:
+            if function.name not in self.serving:
+                raise
+            functions.ensure(self.aws, self.settings, function, self.serving[function.name], self.role_arn)
+            raise ResourceError(f"{error} (the version before is back)") from error
+        self.serving[function.name] = code
+        return Ensured(Change.UPDATED, function.name)
+
+
+def main() -> int:
+    """Until Ctrl-C: 0; or 1 with one line on stderr if the stack cannot be brought up, or goes away."""
+    parser = argparse.ArgumentParser(prog="scripts/dev.sh")
+    parser.add_argument("--resume", choices=("stop", "leave"), help="go on, and do this with the stack at the end")
+    resume = parser.parse_args().resume
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidy up after a kill too
+    stop_at_end = resume == "stop"
+    try:
+        settings = Settings.from_environment(os.environ)
+        url = use_local_engine(settings.host_port)
+        if resume is None:
+            stop_at_end = look(url, settings.outputs) is State.STARTING
+            if not up():
+                return 1
+        for change in openapi.update():
+            say(f"openapi.yaml: {change}")
+        session(settings, "stop" if stop_at_end else "leave")
+    except KeyboardInterrupt:
+        print(flush=True)
+        return 0
+    except DeployError as error:
+        return fail(str(error))
+    except SDK_ERRORS as error:
+        return fail(explain(error))
+    finally:
+        if stop_at_end:
+            subprocess.run([PROJECT / "scripts/down.sh"])
+        else:
+            say("the stack is left running, as it was: scripts/down.sh stops it")
+    return 0
+
+
+def session(settings: Settings, at_end: str) -> None:
+    """Watch and follow until KeyboardInterrupt. Raises the SDK's errors when the engine is gone."""
+    aws = Aws(("sts", "iam", "lambda"))
+    role_arn = aws["iam"].get_role(RoleName=ROLE)["Role"]["Arn"]
+    redeployment = Redeployment(aws, settings, role_arn)
+    with contextlib.suppress(PackageError):  # it was said by up.sh, or is by the next save
+        redeployment.serving = {one.name: package.build(settings.lambdas, one.name) for one in FUNCTIONS}
+    with following() as gone:
+        say("watching lambdas/ and deploy/; the functions' logs follow; Ctrl-C ends it")
+        watched = settings.lambdas, PROJECT / "deploy"
+        for changes in watchfiles.watch(*watched, debounce=DEBOUNCE, step=STEP, stop_event=gone, raise_interrupt=True):
+            paths = sorted({Path(path).relative_to(PROJECT).as_posix() for _, path in changes})
+            say(f"saved: {', '.join(paths)}")
+            if any(path.startswith("deploy/") for path in paths):
+                if up():  # with the new definition, which this process has not got
+                    os.execv(sys.executable, [sys.executable, "-m", "lib.dev", "--resume", at_end])  # noqa: S606
+                continue
+            try:
+                redeployment.run()
+            except DeployError as error:
+                fail(str(error))
+            except SDK_ERRORS as error:
+                fail(explain(error))
+
+
+@contextlib.contextmanager
+def following() -> Iterator[threading.Event]:
+    """Print the functions' logs meanwhile, in a thread. The event is set if the engine goes away.
+
+    Raises the SDK's error about that at the end.
+    """
+    done, gone = threading.Event(), threading.Event()
+    errors: list[Exception] = []
+
+    def follow() -> None:
+        try:
+            names = [function.name for function in FUNCTIONS]
+            for _ in logs.follow(Aws(("logs",))["logs"], names, time.time(), lambda line: print(line, flush=True)):
+                if done.wait(logs.LOOK_EVERY):
+                    return
+        except SDK_ERRORS as error:
+            errors.append(error)
+            gone.set()
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        yield gone
+    finally:
+        done.set()
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def up() -> bool:
+    """Bring everything up to date; scripts/up.sh itself says how that went."""
+    return subprocess.run([PROJECT / "scripts/up.sh"]).returncode == 0
+
+
+def say(line: str) -> None:
+    print(f"==> {line}", flush=True)
+
+
+def fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""A function is a folder and one entry: the README's recipe adds all of it, and the next build removes all of it."""
+
+import json
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from project import CHECKOUT, TLS, Project, Stack
+
+README = (CHECKOUT / "README.md").read_text()
+RECIPE = README[README.index("## Add your own") : README.index("## See it")]
+HANDLER, DEFINITION = re.findall(r"```python\n(.*?)```", RECIPE, re.DOTALL)
+(ENTRY,) = re.findall(r" *Function\(.*\n", DEFINITION)
+KEY = "GET /stats/{code}"
+LINK = {"long_url": "https://example.com/", "code": "counted"}
+
+
+def edit_definition(project: Project, old: str, new: str) -> None:
+    path = project.folder / "deploy/definition.py"
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def add(project: Project) -> None:
+    """What the recipe says."""
+    folder = project.folder / "lambdas/stats"
+    folder.mkdir()
+    (folder / "handler.py").write_text(HANDLER)
+    edit_definition(project, "    AUTHORIZER_FUNCTION,\n)", f"    AUTHORIZER_FUNCTION,\n{ENTRY})")
+
+
+def remove(project: Project) -> None:
+    shutil.rmtree(project.folder / "lambdas/stats")
+    edit_definition(project, ENTRY, "")
+
+
+def seen(stack: Stack) -> tuple[set[str], set[str], set[str]]:
+    """The routes, the functions that they lead to, and all functions."""
+    gateway, api = stack.client("apigatewayv2"), {"ApiId": stack.api_id}
+    return (
+        {one["RouteKey"] for one in gateway.get_routes(**api)["Items"]},
+        {one["IntegrationUri"].rsplit(":")[-1] for one in gateway.get_integrations(**api)["Items"]},
+        {one["FunctionName"] for one in stack.client("lambda").list_functions()["Functions"]},
+    )
+
+
+def policy(stack: Stack, function: str) -> list[Any]:
+    """The statements of a function's policy."""
+    client = stack.client("lambda")
+    try:
+        statements: list[Any] = json.loads(client.get_policy(FunctionName=function)["Policy"])["Statement"]
+    except client.exceptions.ResourceNotFoundException:
+        return []
+    return statements
+
+
+def get(stack: Stack, path: str) -> httpx.Response:
+    return httpx.get(f"{stack.url}{path}", verify=TLS)
+
+
+def pytest_in(project: Project, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    python = str(project.folder / ".venv/bin/python")
+    command = [python, "-m", "pytest", "-p", "no:cacheprovider", "--numprocesses=0", *arguments]
+    return subprocess.run(command, cwd=project.folder, capture_output=True, text=True, timeout=120)
+
+
+def test_the_recipe_adds_a_function_and_taking_it_back_removes_all_of_it(project: Project) -> None:
+    before = seen(project.up())
+    stack = project.stack
+    stack.shorten(LINK)
+    stack.follow("counted")
+    by_hand = {"ApiId": stack.api_id, "RouteKey": "GET /by-hand"}
+    stack.client("apigatewayv2").create_route(**by_hand)
+
+    add(project)
+    printed = project.check("scripts/up.sh")
+    assert re.search(rf"route +{re.escape(KEY)} +created", printed)
+    answer = get(stack, "/stats/counted")
+    assert (answer.status_code, answer.json()) == (200, {"clicks": 1})
+    assert get(stack, "/stats/unknown").status_code == 404
+    routes, integrated, functions = seen(stack)
+    assert (routes, integrated, functions) == (
+        before[0] | {KEY, "GET /by-hand"},
+        before[1] | {"stats"},
+        before[2] | {"stats"},
+    )
+    assert len(policy(stack, "stats")) == 1
+    assert "removed" not in project.check("scripts/up.sh")
+
+    remove(project)
+    printed = project.check("scripts/up.sh")
+    removed = [line.split()[:2] for line in printed.splitlines() if " removed " in line]
+    assert removed == [["route", "GET"], ["integration", "stats"], ["function", "stats"]]
+    assert seen(stack) == (before[0] | {"GET /by-hand"}, *before[1:])
+    assert get(stack, "/stats/counted").json() == {"message": "Not Found"}
+    assert policy(stack, "stats") == []
+    assert stack.follow("counted").status_code == 302
+
+
+def test_a_route_that_is_taken_from_a_function_goes_with_its_integration_and_permission(project: Project) -> None:
+    add(project)
+    stack = project.up()
+    edit_definition(project, f'(Route("{KEY}"),)', "()")
+    project.up()
+    routes, integrated, functions = seen(stack)
+    assert KEY not in routes
+    assert "stats" not in integrated
+    assert "stats" in functions
+    assert policy(stack, "stats") == []
+
+
+def test_a_function_under_a_new_name_takes_its_routes_along(project: Project) -> None:
+    add(project)
+    stack = project.up()
+    stack.shorten(LINK)
+    (project.folder / "lambdas/stats").rename(project.folder / "lambdas/figures")
+    edit_definition(project, 'Function("stats"', 'Function("figures"')
+    project.up()
+    routes, integrated, functions = seen(stack)
+    assert KEY in routes
+    assert ("stats" in integrated, "stats" in functions) == (False, False)
+    assert get(stack, "/stats/counted").json() == {"clicks": 0}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            f'(Route("{KEY}"),)',
+            f'(Route("{KEY}"))',
+            "the routes of stats are no tuple: one alone needs a comma after it",
+        ),
+        (KEY, "GET /r/{code}", "the route 'GET /r/{code}' is there twice"),
+        (KEY, "get stats", "'get stats' cannot be a route"),
+        ('Function("stats"', 'Function("shorten"', "the function name 'shorten' is there twice"),
+        ('Function("stats"', 'Function("st ats"', "'st ats' cannot be a function name"),
+        ('{"TABLE": TABLE}', '{}, ("COLOUR",)', "a function asks for COLOUR, which is no setting"),
+    ],
+)
+def test_a_definition_that_cannot_be_is_refused_and_what_is_up_stays_up(
+    built: Project, old: str, new: str, said: str
+) -> None:
+    before = seen(built.stack)
+    definition = built.folder / "deploy/definition.py"
+    original = definition.read_text()
+    add(built)
+    stats = ENTRY.replace(old, new)
+    assert stats != ENTRY
+    edit_definition(built, ENTRY, stats)
+    try:
+        done = built.deploy("api")
+        assert (done.returncode, done.stderr) == (1, f"\nerror: deploy/definition.py: {said}\n")
+        assert built.stack.follow("unknown").json() == {"error": "not found"}
+        assert seen(built.stack) == before
+    finally:
+        shutil.rmtree(built.folder / "lambdas/stats")
+        definition.write_text(original)
+
+
+def test_the_tests_miss_a_new_route_in_the_documents_until_it_is_there(project: Project) -> None:
+    for name in ("tests", "README.md", "openapi.yaml", ".ci", "docs", "bench", "CONTRIBUTING.md"):
+        source = CHECKOUT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, project.folder / name)
+    add(project)
+    checks = (
+        "tests/http/test_openapi.py::test_it_has_the_routes_that_are_deployed_and_no_other",
+        "tests/scripts/test_readme.py",
+    )
+
+    done = pytest_in(project, *checks, "-k", "routes or every_route")
+    failed = set(re.findall(r"^FAILED \S+::(\S+)", done.stdout, re.MULTILINE))
+    assert len(failed) == 2, done.stdout
+    described = subprocess.run(
+        [project.folder / ".venv/bin/python", "-m", "lib.openapi"],
+        cwd=project.folder,
+        env={**project.environment, "PYTHONPATH": f"{project.folder}:{project.folder / 'scripts'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert described.stdout == f"openapi.yaml: described {KEY}\n"
+    readme = project.folder / "README.md"
+    readme.write_text(readme.read_text() + f"\n| `{KEY}` | how often a link was followed |\n")
+    assert pytest_in(project, *checks, "-k", "routes or every_route").returncode == 0
+
+    remove(project)
+    done = pytest_in(project, *checks, "-k", "routes or every_route")
+    assert done.returncode == 1
+    document = project.folder / "openapi.yaml"
+    subprocess.run(
+        [project.folder / ".venv/bin/python", "-m", "lib.openapi"],
+        cwd=project.folder,
+        env={**project.environment, "PYTHONPATH": f"{project.folder}:{project.folder / 'scripts'}"},
+        check=True,
+    )
+    assert yaml.safe_load(document.read_text()) == yaml.safe_load((CHECKOUT / "openapi.yaml").read_text())
