@@ -37,16 +37,14 @@ def ensure(aws: Aws, settings: Settings, function: Function, package: Package, r
         except client.exceptions.ResourceConflictException:  # another build was faster
             return ensure(aws, settings, function, package, role_arn)
         return Ensured(Change.CREATED, created["FunctionArn"])
-    change = Change.UNCHANGED
-    if drift(current, desired):
-        _settled(client, function)
-        client.update_function_configuration(FunctionName=function.name, **desired)
-        change = Change.UPDATED
-    if current["CodeSha256"] != package.sha256:
-        _settled(client, function)
-        client.update_function_code(FunctionName=function.name, ZipFile=package.content)
-        change = Change.UPDATED
-    return Ensured(change, current["FunctionArn"])
+    new_code = current["CodeSha256"] != package.sha256
+    if new_code:
+        _update(client, client.update_function_code, FunctionName=function.name, ZipFile=package.content)
+    # After new code in any case: the code before, if MiniStack was about to start it, would stay in its pool.
+    if new_code or drift(current, desired):
+        _update(client, client.update_function_configuration, FunctionName=function.name, **desired)
+        return Ensured(Change.UPDATED, current["FunctionArn"])
+    return Ensured(Change.UNCHANGED, current["FunctionArn"])
 
 
 def warm(aws: Aws, function: Function) -> Ensured:
@@ -63,8 +61,10 @@ def warm(aws: Aws, function: Function) -> Ensured:
         with contextlib.suppress(client.exceptions.ResourceConflictException):
             client.invoke(**event)
         client.get_waiter("function_active_v2").wait(FunctionName=function.name, WaiterConfig=WAIT)
-        _settled(client, function)
+        _settled(client, function.name)
     answer = client.invoke(**event)
+    if "FunctionError" in answer:  # MiniStack may have ended it together with the code before, under traffic
+        answer = client.invoke(**event)
     if "FunctionError" in answer:
         error = json.load(answer["Payload"])
         raise ResourceError(f"function {function.name} does not start: {error.get('errorMessage', error)}")
@@ -103,6 +103,15 @@ def _create(client: Any, function: Function, desired: dict[str, Any], package: P
             time.sleep(1)
 
 
-def _settled(client: Any, function: Function) -> None:
+def _update(client: Any, operation: Any, **arguments: Any) -> None:
     """Lambda refuses an update while another is under way."""
-    client.get_waiter("function_updated_v2").wait(FunctionName=function.name, WaiterConfig=WAIT)
+    try:
+        operation(**arguments)
+    except client.exceptions.ResourceConflictException:
+        _settled(client, arguments["FunctionName"])
+        operation(**arguments)
+
+
+def _settled(client: Any, function_name: str) -> None:
+    """Wait until no update is under way."""
+    client.get_waiter("function_updated_v2").wait(FunctionName=function_name, WaiterConfig=WAIT)

@@ -42,6 +42,8 @@ class Redeployment:
         """Redeploy the functions whose code is not what serves. Raises DeployError and the SDK's errors."""
         packages = {function.name: package.build(self.settings.lambdas, function.name) for function in FUNCTIONS}
         changed = [function for function in FUNCTIONS if packages[function.name] != self.serving.get(function.name)]
+        if not changed:
+            say("nothing to redeploy: that is what serves")
         together(*(Step("function", f.name, partial(self._replace, f, packages[f.name])) for f in changed))
 
     def _replace(self, function: Function, code: Package) -> Ensured:
@@ -101,7 +103,8 @@ def session(settings: Settings, at_end: str) -> None:
         watched = settings.lambdas, PROJECT / "deploy"
         for changes in watchfiles.watch(*watched, debounce=DEBOUNCE, step=STEP, stop_event=gone, raise_interrupt=True):
             paths = sorted({Path(path).relative_to(PROJECT).as_posix() for _, path in changes})
-            say(f"saved: {', '.join(paths)}")
+            shown = [path for path in paths if (PROJECT / path).exists()]  # not an editor's temporary files
+            say(f"saved: {', '.join(shown or paths)}")
             if any(path.startswith("deploy/") for path in paths):
                 if up():  # with the new definition, which this process has not got
                     os.execv(sys.executable, [sys.executable, "-m", "lib.dev", "--resume", at_end])  # noqa: S606

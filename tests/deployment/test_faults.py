@@ -13,7 +13,9 @@ from deploy.definition import API_ID
 from engine_proxy import Drop, Reply, Request, proxy
 from project import TLS, Project
 
-# Every call that a build from nothing makes, with names for the IDs in it.
+# Calls of a build from nothing that has to wait for a function.
+WAITING = [f"GET /2015-03-31/functions/{name}" for name in ("shorten", "redirect", "authorizer")]
+# Every other call that it makes, with names for the IDs in it.
 OPERATIONS = [
     "GetCallerIdentity",
     "DescribeTable",
@@ -28,13 +30,13 @@ OPERATIONS = [
         call.format(function)
         for function in ("shorten", "redirect", "authorizer")
         for call in (
-            "GET /2015-03-31/functions/{}",
             "GET /2015-03-31/functions/{}/configuration",
             "GET /2015-03-31/functions/{}/policy",
             "POST /2015-03-31/functions/{}/invocations",
             "POST /2015-03-31/functions/{}/policy",
         )
     ),
+    "GET /2015-03-31/functions",
     "POST /2015-03-31/functions",
     "GET /v2/apis/API/integrations",
     "POST /v2/apis/API/integrations",
@@ -53,6 +55,7 @@ SOME = (
     "GetCallerIdentity",
     "CreateTable",
     "POST /v2/apis",
+    "GET /2015-03-31/functions",
     "POST /2015-03-31/functions",
     "POST /v2/apis/API/routes",
     "POST /2015-03-31/functions/authorizer/policy",
@@ -139,7 +142,7 @@ def test_the_list_of_operations_is_what_a_build_calls(built: Project) -> None:
     empty(built)
     through = Through(built, lambda *_: None)
     assert through.deploy()[0] == 0
-    assert sorted(through.seen) == sorted(OPERATIONS)
+    assert sorted(set(through.seen) - {*WAITING}) == sorted(OPERATIONS)
     assert_one_stack(built)
 
 
