@@ -11,7 +11,7 @@ from botocore.parsers import ResponseParserError
 
 # "standard" retries what AWS says may be retried: throttling, 5xx and dropped connections.
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
-CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=30)
+ATTEMPTS = 5
 
 SDK_ERRORS = (ClientError, BotoCoreError, ResponseParserError)  # which have no other base in common
 
@@ -31,10 +31,14 @@ class Aws:
     https://docs.aws.amazon.com/boto3/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients
     """
 
-    def __init__(self, services: tuple[str, ...]) -> None:
-        """``services``: those that will be used. Endpoint, region and credentials are the environment's."""
+    def __init__(self, services: tuple[str, ...], attempts: int = ATTEMPTS) -> None:
+        """``services``: those that will be used; each call is tried ``attempts`` times at most.
+
+        Endpoint, region and credentials are the environment's.
+        """
         session = boto3.Session()
-        self._clients: dict[str, Any] = {name: session.client(name, config=CONFIG) for name in services}
+        config = Config(retries={"mode": "standard", "max_attempts": attempts}, connect_timeout=5, read_timeout=30)
+        self._clients: dict[str, Any] = {name: session.client(name, config=config) for name in services}
 
     def __getitem__(self, service: str) -> Any:
         return self._clients[service]

@@ -3,8 +3,9 @@
 #
 # It installs what it needs into .venv and starts engines of its own, on free ports and in
 # temporary folders. --compose adds the tests of Docker Compose, for which a Docker engine must
-# be running. --stack-url URL asks a stack that is already up instead (the HTTP part alone).
-# --search looks longer: more faults, more requests. HYPOTHESIS_PROFILE=search: more examples.
+# be running; --browser those that need Chromium or Chrome. --stack-url URL asks a stack that is
+# already up instead (the HTTP part alone). --search looks longer: more faults, more requests.
+# HYPOTHESIS_PROFILE=search: more examples.
 
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"

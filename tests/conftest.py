@@ -12,6 +12,7 @@ from project import DEFAULTS, Project, Stack
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stack-url", metavar="URL", help="run the HTTP part against the stack whose API is at URL")
     parser.addoption("--compose", action="store_true", help="run the tests that need a Docker engine too")
+    parser.addoption("--browser", action="store_true", help="run the tests that need Chromium or Chrome too")
     parser.addoption("--search", action="store_true", help="search longer: more faults, more examples")
 
 
@@ -23,10 +24,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
     items[:] = [item for item in items if wanted(item)]
-    if not config.getoption("--compose"):
-        for item in items:
-            if item.get_closest_marker("compose"):
-                item.add_marker(pytest.mark.skip(reason="needs a Docker engine: scripts/test.sh --compose"))
+    for marker, need in (("compose", "a Docker engine"), ("browser", "Chromium or Chrome")):
+        if not config.getoption(f"--{marker}"):
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(pytest.mark.skip(reason=f"needs {need}: scripts/test.sh --{marker}"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -125,11 +125,12 @@ def following() -> Iterator[threading.Event]:
     """
     done, gone = threading.Event(), threading.Event()
     errors: list[Exception] = []
+    since = time.time()
 
     def follow() -> None:
         try:
             names = [function.name for function in FUNCTIONS]
-            for _ in logs.follow(Aws(("logs",))["logs"], names, time.time(), lambda line: print(line, flush=True)):
+            for _ in logs.follow(logs.logs_client(), names, since, lambda line: print(line, flush=True)):
                 if done.wait(logs.LOOK_EVERY):
                     return
         except SDK_ERRORS as error:

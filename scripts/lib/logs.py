@@ -61,6 +61,11 @@ class Tail:
         self._seen, self.since = seen, latest
 
 
+def logs_client() -> Any:
+    """A client that soon says so when nothing answers: somebody is watching."""
+    return Aws(("logs",), attempts=2)["logs"]
+
+
 def follow(client: Any, functions: Sequence[str], since: float, say: Callable[[str], None]) -> Iterator[None]:
     """Say each new line of these functions since ``since`` (Unix time), in order; yields after each look."""
     tails = [Tail(client, name, int(since * 1000)) for name in functions]
@@ -105,8 +110,7 @@ def main(names: Sequence[str]) -> int:
     try:
         settings = Settings.from_environment(os.environ)
         use_local_engine(settings.host_port)
-        client = Aws(("logs",))["logs"]
-        for _ in follow(client, names or known, time.time() - SHOWN_FIRST, lambda line: print(line, flush=True)):
+        for _ in follow(logs_client(), names or known, time.time() - SHOWN_FIRST, lambda line: print(line, flush=True)):
             time.sleep(LOOK_EVERY)
     except KeyboardInterrupt:
         pass

@@ -146,21 +146,22 @@ def test_a_second_engine_on_the_same_state_is_refused(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "said"),
     [
-        ("HOST_PORT", "abc"),
-        ("HOST_PORT", "70000"),
-        ("AUTHORIZER_TTL", "-1"),
-        ("AUTHORIZER_TTL", "3601"),
-        ("LOG_LEVEL", "LOUD"),
-        ("PERSIST", "yes"),
-        ("JWT_SECRET", ""),
-        ("CORS_ALLOW_ORIGINS", " , "),
+        ("HOST_PORT", "abc", "use a whole number from 1 to 65535"),
+        ("HOST_PORT", "70000", "use a whole number from 1 to 65535"),
+        ("AUTHORIZER_TTL", "-1", "use a whole number from 0 to 3600"),
+        ("AUTHORIZER_TTL", "3601", "use a whole number from 0 to 3600"),
+        ("LOG_LEVEL", "LOUD", "use DEBUG, INFO, WARNING or ERROR"),
+        ("PERSIST", "yes", "use a whole number from 0 to 1"),
+        ("JWT_SECRET", "", "set it to the secret that tokens are signed with"),
+        ("CORS_ALLOW_ORIGINS", " , ", "use * or a list of origins with commas between"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named(project: Project, name: str, value: str) -> None:
+def test_a_setting_that_cannot_be_used_is_named(project: Project, name: str, value: str, said: str) -> None:
     line = failure(project.run("scripts/up.sh", **{name: value}))
     assert line.startswith(f"error: {name} is ")
+    assert said in line
 
 
 def test_a_disk_that_takes_no_more_leaves_nothing_half_written(project: Project) -> None:

@@ -1,7 +1,9 @@
 """The README is true: what there is, is in it."""
 
+import html
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +52,35 @@ def test_the_embedded_engine_is_the_pinned_image() -> None:
     groups = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["dependency-groups"]
     image = ENV["MINISTACK_IMAGE"]
     assert f"ministack=={image.partition(':')[2]}" in groups["embedded"]
+
+
+def troubles() -> list[str]:
+    """What the tools say, from the first column of the troubleshooting table."""
+    section = README[README.index("## When something is wrong") :].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    return [said for row in rows for said in re.findall(r"`([^`]+)`", row)]
+
+
+@pytest.mark.parametrize("said", troubles())
+def test_what_its_troubleshooting_table_quotes_is_what_the_tools_say_and_is_provoked(said: str) -> None:
+    def texts(*folders: str) -> str:
+        paths = [path for folder in folders for path in (CHECKOUT / folder).rglob("*") if path.suffix in (".py", ".sh")]
+        joined = "\n".join(path.read_text() for path in paths if path != Path(__file__))
+        return re.sub(r'"\n\s*f?"', "", joined)  # a message over several lines
+
+    words = re.sub(r"\blambdas/\S+|\b40\d\b|\b20\d\b|\(Address already in use\)|invalid syntax", "…", said)
+    parts = [part.strip(" :") for part in words.split("…") if part.strip(" :")]
+    assert parts
+    assert [part for part in parts if part not in texts("deploy", "scripts")] == []
+    longest = max(parts, key=len)
+    assert any(longest[start : start + 14] in texts("tests") for start in range(max(len(longest) - 13, 1)))
+
+
+def test_its_pictures_have_the_words_of_their_sources() -> None:
+    for source in (CHECKOUT / "docs").glob("*.dot"):
+        picture = html.unescape(source.with_suffix(".svg").read_text())
+        for label in re.findall(r'label="([^"]+)"', source.read_text()):
+            assert [line for line in label.split(r"\n") if f">{line}</text>" not in picture] == []
+    assert {f"docs/{path.name}" for path in (CHECKOUT / "docs").glob("*.svg")} == set(
+        re.findall(r"docs/\w+\.svg", README)
+    )

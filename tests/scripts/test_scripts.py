@@ -61,6 +61,7 @@ def test_smoke_stops_at_the_first_wrong_answer(project: Project) -> None:
 def test_smoke_without_a_stack_says_how_to_get_one(bare: Project) -> None:
     done = bare.run("scripts/smoke.sh")
     assert done.returncode == 1
+    assert "no stack is up, or its last build failed" in done.stderr
     assert "run scripts/up.sh first" in done.stderr
 
 
@@ -156,3 +157,13 @@ def test_a_shell_script_starts_with_what_it_is_for(script: str) -> None:
     assert first == "#!/usr/bin/env bash"
     assert second.startswith("# ")
     assert f"scripts/{script}" in second
+
+
+def test_an_install_that_fails_says_so_and_is_tried_again(bare: Project, tmp_path: Path) -> None:
+    (bare.folder / ".venv").unlink()
+    nowhere = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}
+    for _ in range(2):
+        done = bare.run("scripts/status.sh", **nowhere)
+        assert done.returncode == 1
+        assert "No matching distribution found" in done.stderr
+        assert done.stderr.endswith("error: pip could not install these packages: is PyPI reachable?\n")

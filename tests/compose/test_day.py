@@ -1,0 +1,70 @@
+"""The day's work in Docker: a save is live, status and logs tell what is up, and Ctrl-C leaves everything as it was."""
+
+import re
+
+import pytest
+
+from project import answers, until
+from session import session
+
+from .containers import Containers
+
+pytestmark = pytest.mark.compose
+READY = "watching lambdas/ and deploy/"
+LINK = {"long_url": "https://example.com/", "code": "mine"}
+
+
+def test_a_save_is_live_and_ctrl_c_stops_what_was_started(project: Containers) -> None:
+    handler = project.folder / "lambdas/redirect/handler.py"
+    before = handler.read_text()
+    with session(project, "scripts/dev.sh") as window:
+        window.shows(READY)
+        stack = project.stack
+        assert stack.shorten(LINK).status_code == 201
+
+        handler.write_text(before.replace('"no-store"', '"no-store, edited"'))
+        until("the edit is live", lambda: stack.follow("mine").headers.get("cache-control") == "no-store, edited")
+        handler.write_text(before.replace("    find = peek", "    find = = peek"))
+        window.shows("error: lambdas/redirect/handler.py, line 17: invalid syntax")
+        assert stack.follow("mine").headers["cache-control"] == "no-store, edited"
+        window.shows("redirect   GET /r/{code}     302")
+        assert window.interrupt() == 0
+    assert "Traceback" not in window.printed
+    assert window.printed.endswith("==> down\n")
+    assert not answers(project.engine)
+    assert not project.published
+
+
+def test_status_and_logs_tell_what_is_up(project: Containers) -> None:
+    project.compose_up()
+    project.stack.shorten(LINK)
+    project.stack.follow("mine")
+    printed = project.check("scripts/status.sh")
+    assert re.search(rf"^engine    MiniStack [\d.]+, in Docker, {project.engine}$", printed, re.MULTILINE)
+    assert "state     healthy: the API answers\n" in printed
+    assert len(re.findall(r"^function .* live ", printed, re.MULTILINE)) == 3
+    assert "links     1, with 1 click\n" in printed
+    with session(project, "scripts/logs.sh", "redirect") as window:
+        window.shows("redirect   GET /r/{code}     302")
+        assert window.interrupt() == 0
+
+
+def test_a_function_is_added_and_removed(project: Containers) -> None:
+    project.up()
+    definition = project.folder / "deploy/definition.py"
+    before = definition.read_text()
+    (project.folder / "lambdas/twin").mkdir()
+    source = (project.folder / "lambdas/redirect/handler.py").read_text()
+    (project.folder / "lambdas/twin/handler.py").write_text(source)
+    entry = '    Function("twin", (Route("GET /twin/{code}"),), {"TABLE": TABLE}),\n)'
+    definition.write_text(before.replace("    AUTHORIZER_FUNCTION,\n)", f"    AUTHORIZER_FUNCTION,\n{entry}"))
+    stack = project.up()
+    stack.shorten(LINK)
+    with stack.http() as client:
+        assert client.get("/twin/mine").status_code == 302
+    definition.write_text(before)
+    project.up()
+    with stack.http() as client:
+        assert client.get("/twin/mine").json() == {"message": "Not Found"}
+    names = {one["FunctionName"] for one in stack.client("lambda").list_functions()["Functions"]}
+    assert names == {"shorten", "redirect", "authorizer"}
