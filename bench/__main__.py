@@ -24,6 +24,7 @@ CONNECTIONS = (1, 8, 32)
 REQUESTS = {1: 200, 8: 400, 32: 640}  # in each round
 ROUNDS = 3
 REPEATS = 5
+EDITS = 20
 CODE = "bench"
 LINK = {"long_url": "https://example.com/", "code": CODE}
 CACHED = 300  # seconds
@@ -89,6 +90,8 @@ def measure_own_stack(folder: Path, quick: bool) -> report.Results:
             repeat("the deployment in one process, from nothing", own.deploy, own.empty)
             repeat("the deployment in one process, a second run", own.deploy)
             repeat("edit to live, through up.sh", own.edit_to_live)
+            status.update("edit to live, with dev.sh")
+            builds["edit to live, with dev.sh"] = own.edits_live(2 if quick else EDITS)
             for function in FUNCTIONS:
                 repeat(f"cold start of {function.name}", lambda name=function.name: own.cold_start(name))  # type: ignore[misc]
             own.up()

@@ -1,7 +1,9 @@
 """A stack of the benchmark's own, and how long it takes to build, rebuild and change it."""
 
+import contextlib
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +12,7 @@ import psutil
 
 from lib import settings
 from project import Project, answers, free_port, until
-
-LIVE_TIMEOUT = 60  # seconds
+from session import session
 
 
 @dataclass(frozen=True)
@@ -87,18 +88,39 @@ class OwnStack:
 
     def edit_to_live(self) -> float:
         """The seconds from saving an edit of the redirect function to its first answer, through up.sh."""
-        handler = self.project.folder / "lambdas/redirect/handler.py"
-        before, mark = handler.read_text(), f"no-store, edit={time.time_ns()}"
-        code = "bench-edit"
-        self.project.stack.shorten({"long_url": "https://example.com/", "code": code})
-        started = time.perf_counter()
-        try:
-            handler.write_text(before.replace('"no-store"', f'"{mark}"'))
+        with self._editing() as saved:
+            started = time.perf_counter()
+            is_live = saved()
             self._timed("scripts/up.sh")
-            while self.project.stack.follow(code).headers.get("cache-control") != mark:
-                if time.perf_counter() - started > LIVE_TIMEOUT:
-                    raise TimeoutError("the edit is not live")
+            until("the edit is live", is_live)
             return time.perf_counter() - started
+
+    def edits_live(self, count: int) -> list[float]:
+        """The same of each of so many edits, one after the other, with dev.sh running."""
+        seconds = []
+        with session(self.project, "scripts/dev.sh") as window, self._editing() as saved:
+            window.shows("watching lambdas/")
+            for number in range(count):
+                started = time.perf_counter()
+                until("the edit is live", saved(), look_every=0)
+                seconds.append(time.perf_counter() - started)
+                window.shows(" updated ", number + 1)
+        return seconds
+
+    @contextlib.contextmanager
+    def _editing(self) -> Iterator[Callable[[], Callable[[], bool]]]:
+        """A function that saves an edit, and returns one that says whether it is live. Edits are undone at the end."""
+        handler = self.project.folder / "lambdas/redirect/handler.py"
+        before, code = handler.read_text(), "bench-edit"
+        self.project.stack.shorten({"long_url": "https://example.com/", "code": code})
+
+        def save() -> Callable[[], bool]:
+            mark = f"no-store, edit={time.time_ns()}"
+            handler.write_text(before.replace('"no-store"', f'"{mark}"'))
+            return lambda: self.project.stack.follow(code).headers.get("cache-control") == mark
+
+        try:
+            yield save
         finally:
             handler.write_text(before)
 

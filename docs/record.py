@@ -13,6 +13,7 @@ from session import session
 FOLDER = Path(__file__).resolve().parent
 WIDTH = 118
 TOKEN = re.compile(r"(eyJ\w+\.\w{20})\S+")
+WEB_FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # of a server that the picture would ask
 LINK = {"long_url": "https://example.com/", "code": "mine"}
 HANDLER = "lambdas/redirect/handler.py"
 
@@ -22,7 +23,8 @@ def save(name: str, command: str, printed: str, port: str) -> None:
     console = Console(record=True, width=WIDTH, file=Path("/dev/null").open("w"))  # noqa: SIM115
     shown = TOKEN.sub(r"\1…", printed.replace(port, "4566")).strip("\n")
     console.print(Text(f"$ {command}\n{shown}"), highlight=False)
-    console.save_svg(str(FOLDER / name), title=command, unique_id=name.removesuffix(".svg"))
+    drawn = console.export_svg(title=command, unique_id=name.removesuffix(".svg"))
+    (FOLDER / name).write_text(WEB_FONT.sub("", drawn))
 
 
 def edited(project: Project, old: str, new: str) -> None:

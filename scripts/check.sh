@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Report what ruff, mypy and shellcheck find: scripts/check.sh
+# Report what ruff, mypy, shellcheck and the schema of workflows find: scripts/check.sh
 
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
@@ -21,4 +21,6 @@ for handler in lambdas/*/handler.py; do # each as Lambda sees it: its folder, an
 done
 say "shellcheck"
 shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh scripts/lib/*.sh init/*/*.sh bench/*.sh tests/*/*.sh .ci/run
+say "CI's workflow"
+check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 say "all clean"

@@ -41,12 +41,12 @@ TLS = ssl.create_default_context()  # made once: each client would take 50 ms fo
 T = TypeVar("T")
 
 
-def until(what: str, look: Callable[[], T], patience: float = PATIENCE) -> T:
+def until(what: str, look: Callable[[], T], patience: float = PATIENCE, look_every: float = 0.05) -> T:
     """Look until something true is seen, and return it; when patience runs out, fail saying what was missed."""
     deadline = time.monotonic() + patience
     while not (seen := look()):
         assert time.monotonic() < deadline, f"{what}: not within {patience:.0f} s"
-        time.sleep(0.05)
+        time.sleep(look_every)
     return seen
 
 

@@ -84,3 +84,9 @@ def test_its_pictures_have_the_words_of_their_sources() -> None:
     assert {f"docs/{path.name}" for path in (CHECKOUT / "docs").glob("*.svg")} == set(
         re.findall(r"docs/\w+\.svg", README)
     )
+
+
+def test_its_commands_have_no_comments_which_an_interactive_zsh_would_run() -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    assert [line for block in blocks for line in block.splitlines() if re.search(r"(^|\s)#", line)] == []

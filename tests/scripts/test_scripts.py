@@ -3,15 +3,19 @@
 import base64
 import json
 import os
+import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import jwt
 import pytest
+import yaml
 
-from project import CHECKOUT, Project
+from project import CHECKOUT, DEFAULTS, Project
 
+README = (CHECKOUT / "README.md").read_text()
 SCRIPTS = sorted(path.name for path in (CHECKOUT / "scripts").iterdir() if path.is_file())
 SHELL = [name for name in SCRIPTS if name.endswith(".sh")]
 
@@ -167,3 +171,26 @@ def test_an_install_that_fails_says_so_and_is_tried_again(bare: Project, tmp_pat
         assert done.returncode == 1
         assert "No matching distribution found" in done.stderr
         assert done.stderr.endswith("error: pip could not install these packages: is PyPI reachable?\n")
+
+
+@pytest.mark.parametrize("shell", [shell for shell in ("bash", "zsh") if shutil.which(shell)])
+def test_the_readmes_aws_commands_work_as_they_are(shared: Project, shell: str) -> None:
+    section = README[README.index("The engine is an AWS endpoint like any other") :]
+    commands = section.partition("```sh\n")[2].partition("```")[0]
+    commands = commands.replace("http://127.0.0.1:4566", shared.engine)
+    commands = commands.replace("outputs/api_id", str(shared.outputs / "api_id"))
+    shared.stack.shorten({"long_url": "https://example.com/", "code": "aws-cli"})
+    done = subprocess.run(
+        [shell, "-c", commands], cwd=shared.folder, env=shared.environment, capture_output=True, text=True, check=True
+    )
+    assert re.search(r"^aws-cli\t\d+$", done.stdout, re.MULTILINE)
+    assert "GET /r/{code}" in done.stdout
+
+
+def test_the_dev_container_and_the_workflow_run_what_is_there() -> None:
+    container = json.loads((CHECKOUT / ".devcontainer/devcontainer.json").read_text())
+    assert container["forwardPorts"] == [int(DEFAULTS["HOST_PORT"])]
+    workflow = yaml.safe_load((CHECKOUT / ".github/workflows/ci.yml").read_text())
+    commands = [step["run"] for step in workflow["jobs"]["ci"]["steps"] if "run" in step]
+    for command in [container["postStartCommand"], *commands]:
+        assert os.access(CHECKOUT / command.split()[0], os.X_OK)
