@@ -6,8 +6,7 @@ import sys
 import time
 
 from deploy import stack
-from deploy.aws import SDK_ERRORS, Aws, explain, use_local_engine
-from deploy.errors import DeployError
+from deploy.aws import EXPLAINED, Aws, explain, use_local_engine
 from deploy.settings import Settings
 
 PARTS = ("table", "api")
@@ -31,9 +30,7 @@ def main() -> int:
         use_local_engine(int(os.environ.get("GATEWAY_PORT") or 4566))  # this is where the engine of a hook is
     try:
         _build([arguments.part] if arguments.part else list(PARTS))
-    except DeployError as error:
-        return _fail(str(error))
-    except SDK_ERRORS as error:
+    except EXPLAINED as error:
         return _fail(explain(error))
     return 0
 

@@ -9,11 +9,14 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 from botocore.parsers import ResponseParserError
 
+from deploy.errors import DeployError
+
 # "standard" retries what AWS says may be retried: throttling, 5xx and dropped connections.
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 ATTEMPTS = 5
 
-SDK_ERRORS = (ClientError, BotoCoreError, ResponseParserError)  # which have no other base in common
+# What explain() puts into words. The SDK's errors have no other base in common.
+EXPLAINED = (DeployError, ClientError, BotoCoreError, ResponseParserError)
 
 
 def use_local_engine(port: int) -> str:
@@ -65,8 +68,10 @@ class Aws:
 
 
 def explain(error: Exception) -> str:
-    """One plain line for an error of the AWS SDK."""
+    """One plain line for an error of ours or of the AWS SDK."""
     match error:
+        case DeployError():
+            return str(error)
         case ClientError() if error.response["ResponseMetadata"].get("HTTPStatusCode") == 501:
             return (
                 "this engine has no API Gateway HTTP APIs: LocalStack includes them from its Base plan up. "

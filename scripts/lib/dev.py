@@ -16,9 +16,9 @@ from pathlib import Path
 import watchfiles
 
 from deploy import functions, package
-from deploy.aws import SDK_ERRORS, Aws, explain, use_local_engine
+from deploy.aws import EXPLAINED, Aws, explain, use_local_engine
 from deploy.definition import FUNCTIONS, ROLE, Function
-from deploy.errors import DeployError, PackageError, ResourceError
+from deploy.errors import PackageError, ResourceError
 from deploy.health import State, look
 from deploy.package import Package
 from deploy.settings import PROJECT, Settings
@@ -79,9 +79,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print(flush=True)
         return 0
-    except DeployError as error:
-        return fail(str(error))
-    except SDK_ERRORS as error:
+    except EXPLAINED as error:
         return fail(explain(error))
     finally:
         if stop_at_end:
@@ -111,9 +109,7 @@ def session(settings: Settings, at_end: str) -> None:
                 continue
             try:
                 redeployment.run()
-            except DeployError as error:
-                fail(str(error))
-            except SDK_ERRORS as error:
+            except EXPLAINED as error:
                 fail(explain(error))
 
 
@@ -133,7 +129,7 @@ def following() -> Iterator[threading.Event]:
             for _ in logs.follow(logs.logs_client(), names, since, lambda line: print(line, flush=True)):
                 if done.wait(logs.LOOK_EVERY):
                     return
-        except SDK_ERRORS as error:
+        except EXPLAINED as error:
             errors.append(error)
             gone.set()
 

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from deploy.aws import SDK_ERRORS, Aws, explain, use_local_engine
+from deploy.aws import EXPLAINED, Aws, explain, use_local_engine
 from deploy.definition import FUNCTIONS
-from deploy.errors import DeployError
 from deploy.settings import Settings
 
 LOOK_EVERY = 0.3  # seconds
@@ -114,10 +113,7 @@ def main(names: Sequence[str]) -> int:
             time.sleep(LOOK_EVERY)
     except KeyboardInterrupt:
         pass
-    except DeployError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except SDK_ERRORS as error:
+    except EXPLAINED as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         return 1
     return 0

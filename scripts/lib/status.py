@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from deploy import gateway, package
-from deploy.aws import SDK_ERRORS, Aws, explain, use_local_engine
+from deploy.aws import EXPLAINED, Aws, explain, use_local_engine
 from deploy.definition import FUNCTIONS, TABLE
-from deploy.errors import DeployError, PackageError
+from deploy.errors import PackageError
 from deploy.health import State, look
 from deploy.outputs import API_ID_FILE, API_URL_FILE
 from deploy.settings import Settings
@@ -45,10 +45,7 @@ def main() -> int:
         print(f"{'links':<9} {links(aws)}")
         for line in list(errors(aws))[-ERRORS_SHOWN:] or ["none in the last 24 hours"]:
             print(f"{'errors':<9} {line}")
-    except DeployError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except SDK_ERRORS as error:
+    except EXPLAINED as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         return 1
     return 0 if state is State.READY else 1
