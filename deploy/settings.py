@@ -1,6 +1,7 @@
 """The settings of a deployment, read from the environment (README, "Settings")."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from deploy.errors import DefinitionError, SettingError
 
 PROJECT = Path(__file__).resolve().parent.parent
 DEVELOPMENT_SECRET = "dev-secret-change-me"
+ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")
 MAX_AUTHORIZER_TTL = 3600  # seconds; API Gateway's limit
 
 
@@ -39,6 +41,11 @@ class Settings:
         origins = tuple(one.strip() for one in environment.get("CORS_ALLOW_ORIGINS", "*").split(",") if one.strip())
         if not origins:
             raise SettingError("CORS_ALLOW_ORIGINS is empty: use * or a list of origins with commas between")
+        for origin in origins:
+            if ORIGIN.fullmatch(origin) is None:
+                raise SettingError(
+                    f"CORS_ALLOW_ORIGINS is {origin!r}: an origin is *, or like https://example.com:8443"
+                )
         return cls(
             jwt_secret=secret,
             jwt_issuer=environment.get("JWT_ISSUER", ""),

@@ -44,6 +44,8 @@ class Redeployment:
         changed = [function for function in FUNCTIONS if packages[function.name] != self.serving.get(function.name)]
         if not changed:
             say("nothing to redeploy: that is what serves")
+        for name in unknown(self.settings.lambdas):
+            say(f"lambdas/{name}/ has no entry in deploy/definition.py yet")
         together(*(Step("function", f.name, partial(self._replace, f, packages[f.name])) for f in changed))
 
     def _replace(self, function: Function, code: Package) -> Ensured:
@@ -142,6 +144,11 @@ def following() -> Iterator[threading.Event]:
         thread.join()
     if errors:
         raise errors[0]
+
+
+def unknown(lambdas: Path) -> list[str]:
+    """The folders with a handler that no function of the definition has."""
+    return sorted({path.parent.name for path in lambdas.glob("*/handler.py")} - {one.name for one in FUNCTIONS})
 
 
 def up() -> bool:

@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
 import json
 import os
 import re
+import signal
 import sys
 import time
 from collections import Counter
@@ -102,6 +103,7 @@ def request(text: str) -> dict[str, Any] | None:
 
 def main(names: Sequence[str]) -> int:
     """Follow the functions that are named, or all; 1 with one line on stderr if that cannot be."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads it may have seen enough
     known = [function.name for function in FUNCTIONS]
     if unknown := sorted(set(names) - set(known)):
         print(f"error: there is no function {unknown[0]!r}: {', '.join(known)}", file=sys.stderr)

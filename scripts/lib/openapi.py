@@ -1,6 +1,7 @@
 """Bring openapi.yaml's paths up to date with the routes of deploy/definition.py."""
 
 import ast
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,10 @@ def update(document: Path = PROJECT / "openapi.yaml", lambdas: Path = PROJECT / 
     changes = [f"described {key}" for key in sorted(wanted.keys() - there)]
     changes += [f"took out {key}" for key in sorted(there - wanted.keys())]
     if changes:
-        with document.open("w") as file:
-            yaml.dump(described, file)
+        text = io.StringIO()
+        yaml.dump(described, text)
+        # The empty line before the next section belongs to the path before it, for ruamel.
+        document.write_text(re.sub(r"\n+(?=components:)", "\n\n", text.getvalue()))
     return changes
 
 
@@ -54,7 +57,7 @@ def operation(function: Function, route: Route, lambdas: Path) -> dict[str, Any]
     }
     module = ast.parse((lambdas / function.name / "handler.py").read_text())
     if docstring := ast.get_docstring(module):
-        described["summary"] = docstring.splitlines()[0]
+        described["summary"] = docstring.splitlines()[0].replace("``", "")
     if route.authorized:
         described["security"] = [{"token": []}]
     described["responses"] = {"default": {"description": "To be described."}}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ ERRORS_SINCE = 24 * 60 * 60  # seconds
 
 def main() -> int:
     """Print it; 0 if the API answers, 1 if not or if that cannot be told."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads it may have seen enough
     try:
         settings = Settings.from_environment(os.environ)
         state_dir = Path(os.environ["STATE_DIR"]).resolve()
@@ -110,7 +112,8 @@ def errors(aws: Aws) -> Iterator[str]:
     found: list[tuple[int, str]] = []
     for name in (function.name for function in FUNCTIONS):
         for when, text in logs.Tail(aws["logs"], name, since, pattern="ERROR").new():
-            found.append((when, logs.readable(when, name, text) or ""))
+            if line := logs.readable(when, name, text):
+                found.append((when, line))
     yield from (line for _, line in sorted(found))
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from project import CHECKOUT, TLS, Project, Stack
 
@@ -199,4 +198,25 @@ def test_the_tests_miss_a_new_route_in_the_documents_until_it_is_there(project: 
         env={**project.environment, "PYTHONPATH": f"{project.folder}:{project.folder / 'scripts'}"},
         check=True,
     )
-    assert yaml.safe_load(document.read_text()) == yaml.safe_load((CHECKOUT / "openapi.yaml").read_text())
+    assert document.read_text() == (CHECKOUT / "openapi.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("slip", "said"),
+    [
+        ("    Function(stats),\n", "name 'stats' is not defined"),
+        ('    Function("stats", route=()),\n', "unexpected keyword argument 'route'"),
+        ('    Function("stats" ()\n', "was never closed|invalid syntax|forgot a comma"),
+    ],
+)
+def test_a_slip_in_the_definition_is_one_line_and_what_is_up_stays_up(built: Project, slip: str, said: str) -> None:
+    definition = built.folder / "deploy/definition.py"
+    original = definition.read_text()
+    edit_definition(built, "    AUTHORIZER_FUNCTION,\n)", f"    AUTHORIZER_FUNCTION,\n{slip})")
+    try:
+        done = built.deploy()
+        assert done.returncode == 1
+        assert re.fullmatch(rf"\nerror: deploy/definition.py, line \d+: .*({said}).*\n", done.stderr)
+        assert built.stack.follow("unknown").json() == {"error": "not found"}
+    finally:
+        definition.write_text(original)

@@ -155,6 +155,8 @@ def test_a_second_engine_on_the_same_state_is_refused(project: Project) -> None:
         ("LOG_LEVEL", "LOUD", "use DEBUG, INFO, WARNING or ERROR"),
         ("PERSIST", "yes", "use a whole number from 0 to 1"),
         ("JWT_SECRET", "", "set it to the secret that tokens are signed with"),
+        ("CORS_ALLOW_ORIGINS", "example.com", "an origin is *, or like https://example.com:8443"),
+        ("CORS_ALLOW_ORIGINS", "https://example.com/app", "an origin is *, or like https://example.com:8443"),
         ("CORS_ALLOW_ORIGINS", " , ", "use * or a list of origins with commas between"),
     ],
 )

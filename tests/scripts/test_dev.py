@@ -123,6 +123,7 @@ def test_an_error_in_a_function_is_a_line_with_its_type_and_place(desk: Desk) ->
 def test_a_new_function_is_picked_up_with_its_route_and_described(desk: Desk) -> None:
     folder = desk.project.folder / "lambdas/twin"
     shutil.copytree(desk.project.folder / "lambdas/redirect", folder)
+    desk.window.shows("lambdas/twin/ has no entry in deploy/definition.py yet")
     entry = '    Function("twin", (Route("GET /twin/{code}"),), {"TABLE": TABLE}),\n'
     document = desk.project.folder / "openapi.yaml"
     described = document.read_text()

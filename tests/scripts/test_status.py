@@ -67,6 +67,7 @@ def test_the_last_errors_are_in_it(project: Project) -> None:
     with stack.http() as client:
         assert client.head("/r/mine").status_code == 500
     printed = project.check("scripts/status.sh")
+    assert len(re.findall("^errors ", printed, re.MULTILINE)) == 1
     assert re.search(
         r"^errors    \S+  redirect +HEAD /r/\{code\} +500 .* KeyError at handler.py:\d+$", printed, re.MULTILINE
     )
