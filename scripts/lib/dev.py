@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import watchfiles
 from deploy import functions, package
 from deploy.aws import EXPLAINED, Aws, explain, use_local_engine
 from deploy.definition import FUNCTIONS, ROLE, Function
-from deploy.errors import PackageError, ResourceError
+from deploy.errors import ResourceError
 from deploy.health import State, look
 from deploy.package import Package
 from deploy.settings import PROJECT, Settings
@@ -27,6 +27,7 @@ from lib import logs, openapi
 
 DEBOUNCE = 200  # milliseconds at most that saves are gathered
 STEP = 40  # milliseconds without a save that end the gathering
+LOOK_UP = 200  # milliseconds of waiting for a save, between which nothing is missed
 
 
 @dataclass
@@ -37,6 +38,16 @@ class Redeployment:
     settings: Settings
     role_arn: str
     serving: dict[str, Package] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Note what serves, and redeploy what differs from it: it was saved while nobody watched. Raises as ``run``."""
+        client = self.aws["lambda"]
+        for name in (function.name for function in FUNCTIONS):
+            code = package.build(self.settings.lambdas, name)
+            if code.sha256 == client.get_function_configuration(FunctionName=name)["CodeSha256"]:
+                self.serving[name] = code
+        if len(self.serving) < len(FUNCTIONS):
+            self.run()
 
     def run(self) -> None:
         """Redeploy the functions whose code is not what serves. Raises DeployError and the SDK's errors."""
@@ -66,7 +77,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/dev.sh")
     parser.add_argument("--resume", choices=("stop", "leave"), help="go on, and do this with the stack at the end")
     resume = parser.parse_args().resume
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidy up after a kill too
+    # Tidy up after a kill too, and after Ctrl-C even where the parent process ignores it.
+    for interruption in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(interruption, signal.default_int_handler)
     stop_at_end = resume == "stop"
     try:
         settings = Settings.from_environment(os.environ)
@@ -96,12 +109,24 @@ def session(settings: Settings, at_end: str) -> None:
     aws = Aws(("sts", "iam", "lambda"))
     role_arn = aws["iam"].get_role(RoleName=ROLE)["Role"]["Arn"]
     redeployment = Redeployment(aws, settings, role_arn)
-    with contextlib.suppress(PackageError):  # it was said by up.sh, or is by the next save
-        redeployment.serving = {one.name: package.build(settings.lambdas, one.name) for one in FUNCTIONS}
     with following() as gone:
-        say("watching lambdas/ and deploy/; the functions' logs follow; Ctrl-C ends it")
-        watched = settings.lambdas, PROJECT / "deploy"
-        for changes in watchfiles.watch(*watched, debounce=DEBOUNCE, step=STEP, stop_event=gone, raise_interrupt=True):
+        watching = False
+        for changes in watchfiles.watch(
+            settings.lambdas,
+            PROJECT / "deploy",
+            debounce=DEBOUNCE,
+            step=STEP,
+            stop_event=gone,
+            rust_timeout=LOOK_UP,
+            yield_on_timeout=True,
+            raise_interrupt=True,
+        ):
+            if not watching:  # from now on no save is missed
+                watching = True
+                attempt(redeployment.start)
+                say("watching lambdas/ and deploy/; the functions' logs follow; Ctrl-C ends it")
+            if not changes:
+                continue
             paths = sorted({Path(path).relative_to(PROJECT).as_posix() for _, path in changes})
             shown = [path for path in paths if (PROJECT / path).exists()]  # not an editor's temporary files
             say(f"saved: {', '.join(shown or paths)}")
@@ -109,10 +134,15 @@ def session(settings: Settings, at_end: str) -> None:
                 if up():  # with the new definition, which this process has not got
                     os.execv(sys.executable, [sys.executable, "-m", "lib.dev", "--resume", at_end])  # noqa: S606
                 continue
-            try:
-                redeployment.run()
-            except EXPLAINED as error:
-                fail(explain(error))
+            attempt(redeployment.run)
+
+
+def attempt(redeploy: Callable[[], None]) -> None:
+    """Redeploy, or say in one line why not: what served before goes on serving."""
+    try:
+        redeploy()
+    except EXPLAINED as error:
+        fail(explain(error))
 
 
 @contextlib.contextmanager

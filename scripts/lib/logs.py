@@ -103,6 +103,7 @@ def request(text: str) -> dict[str, Any] | None:
 
 def main(names: Sequence[str]) -> int:
     """Follow the functions that are named, or all; 1 with one line on stderr if that cannot be."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # even where the parent process ignores it
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads it may have seen enough
     known = [function.name for function in FUNCTIONS]
     if unknown := sorted(set(names) - set(known)):

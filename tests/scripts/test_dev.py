@@ -186,3 +186,14 @@ def test_a_stack_that_cannot_be_built_ends_it(project: Project, tmp_path: Path) 
         assert window.process.wait(60) == 1
     assert "lambdas/redirect/handler.py, line 1: invalid syntax" in window.printed
     assert not answers(project.engine)
+
+
+def test_a_save_that_comes_as_soon_as_it_watches_is_live_too(project: Project) -> None:
+    handler = project.folder / "lambdas/redirect/handler.py"
+    with session(project, "scripts/dev.sh") as window:
+        window.shows("The API is up")  # it is not watching yet
+        handler.write_text(handler.read_text().replace('"no-store"', '"no-store, early"'))
+        assert project.stack.shorten(LINK).status_code == 201
+        until("the edit is live", lambda: "early" in project.stack.follow("mine").headers.get("cache-control", ""))
+        window.shows(READY)
+    assert "Traceback" not in window.printed
