@@ -8,7 +8,4 @@
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
 no_arguments "$@"
-find_python
-load_settings
-need dev
-run_python lib.dev
+run_module lib.dev

@@ -44,10 +44,8 @@ def environment() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A copy of the checkout with a stack that is up, for tests that leave it as they find it."""
-    project = Project.copy(tmp_path_factory.mktemp("shared"))
-    project.up()
-    yield project
-    project.down()
+    with Project.standing(tmp_path_factory.mktemp("shared")) as project:
+        yield project
 
 
 @pytest.fixture(scope="session")

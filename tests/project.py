@@ -1,6 +1,7 @@
 """A checkout of the project with a stack of its own, as a user would have it."""
 
 import atexit
+import contextlib
 import functools
 import os
 import shutil
@@ -9,7 +10,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -148,6 +149,15 @@ class Project:
                 shutil.copy(source, checkout / name)
         (checkout / ".venv").symlink_to(CHECKOUT / ".venv")
         return cls.at(checkout, folder, **changes)
+
+    @classmethod
+    @contextlib.contextmanager
+    def standing(cls, folder: Path) -> "Iterator[Project]":
+        """A fresh copy with its stack up meanwhile."""
+        project = cls.copy(folder)
+        project.up()
+        yield project
+        project.down()
 
     @property
     def environment(self) -> dict[str, str]:

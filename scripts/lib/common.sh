@@ -58,5 +58,10 @@ need() {
   done
 }
 
-# run_python MODULE [ARGUMENT...]: go on as a module of scripts/lib, in .venv.
-run_python() { PYTHONPATH=$PWD:$PWD/scripts exec .venv/bin/python -m "$@"; }
+# run_module MODULE [ARGUMENT...]: go on as a module of scripts/lib, with the settings and the packages that it needs.
+run_module() {
+  find_python
+  load_settings
+  need dev
+  PYTHONPATH=$PWD:$PWD/scripts exec .venv/bin/python -m "$@"
+}

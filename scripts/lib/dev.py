@@ -106,7 +106,7 @@ def main() -> int:
 
 def session(settings: Settings, at_end: str) -> None:
     """Watch and follow until KeyboardInterrupt. Raises the SDK's errors when the engine is gone."""
-    aws = Aws(("sts", "iam", "lambda"))
+    aws = Aws(("iam", "lambda"))
     role_arn = aws["iam"].get_role(RoleName=ROLE)["Role"]["Arn"]
     redeployment = Redeployment(aws, settings, role_arn)
     with following() as gone:

@@ -51,9 +51,9 @@ def update(document: Path = PROJECT / "openapi.yaml", lambdas: Path = PROJECT / 
 
 def operation(function: Function, route: Route, lambdas: Path) -> dict[str, Any]:
     """A first description of a route."""
-    first = len(function.routes) == 1
+    alone = len(function.routes) == 1
     described: dict[str, Any] = {
-        "operationId": function.name if first else f"{function.name}{route.key.split()[0].title()}"
+        "operationId": function.name if alone else f"{function.name}{route.key.split()[0].title()}"
     }
     module = ast.parse((lambdas / function.name / "handler.py").read_text())
     if docstring := ast.get_docstring(module):

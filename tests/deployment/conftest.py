@@ -10,7 +10,5 @@ from project import Project
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A stack that is up, whose resources and engine the tests change and empty as they like."""
-    project = Project.copy(tmp_path_factory.mktemp("built"))
-    project.up()
-    yield project
-    project.down()
+    with Project.standing(tmp_path_factory.mktemp("built")) as project:
+        yield project

@@ -12,14 +12,12 @@ from session import session
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A stack that is up, with two links and three clicks."""
-    project = Project.copy(tmp_path_factory.mktemp("status"))
-    stack = project.up()
-    for code, clicks in (("one", 1), ("two", 2)):
-        stack.shorten({"long_url": "https://example.com/", "code": code})
-        for _ in range(clicks):
-            stack.follow(code)
-    yield project
-    project.down()
+    with Project.standing(tmp_path_factory.mktemp("status")) as project:
+        for code, clicks in (("one", 1), ("two", 2)):
+            project.stack.shorten({"long_url": "https://example.com/", "code": code})
+            for _ in range(clicks):
+                project.stack.follow(code)
+        yield project
 
 
 def test_it_says_what_is_up(up: Project) -> None:
