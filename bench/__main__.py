@@ -14,11 +14,11 @@ from rich.console import Console
 from bench import beside, report, rows
 from bench.load import Shot, Times, fire
 from bench.stack import OwnStack, by_hand
-from deploy.aws import Aws
-from deploy.definition import AUTHORIZER, FUNCTIONS
-from deploy.settings import Settings
-from lib import settings as env
 from project import Project, Stack
+from stack import dotenv as env
+from stack.aws import Aws
+from stack.definition import AUTHORIZER, FUNCTIONS
+from stack.settings import Settings
 
 CONNECTIONS = (1, 8, 32)
 REQUESTS = {1: 200, 8: 400, 32: 640}  # in each round

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy import functions, integration, package, route, stage
-from deploy.aws import Aws
-from deploy.definition import ROLE, STAGE, Function, Route
-from deploy.settings import Settings
+from stack.aws import Aws
+from stack.definition import ROLE, STAGE, Function, Route
+from stack.deploy import package
+from stack.deploy.resources import function as functions
+from stack.deploy.resources import integration, route, stage
+from stack.settings import Settings
 
 FOLDER = Path(__file__).parent / "references"
 FLOOR = Function("bench-floor", (Route("GET /floor"),))

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from bench.load import Shot, Times, fire
 from bench.stack import OwnStack
-from deploy.definition import TABLE, TABLE_KEY
+from stack.definition import TABLE, TABLE_KEY
 
 ROWS = (10**2, 10**4, 10**6)
 QUICK_ROWS = (10, 100)

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import psutil
 
-from lib import settings
 from project import Project, answers, free_port, until
 from session import session
+from stack import dotenv
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class OwnStack:
         """The seconds that the ready.d hooks take, one after the other, run from the host."""
         environment = {
             "GATEWAY_PORT": self.project.settings["HOST_PORT"],
-            "AWS_DEFAULT_REGION": settings.load()["AWS_DEFAULT_REGION"],
+            "AWS_DEFAULT_REGION": dotenv.load()["AWS_DEFAULT_REGION"],
             "PATH": f"{self.project.folder / '.venv/bin'}:{self.project.environment['PATH']}",
         }
         hooks = sorted((self.project.folder / "init/ready.d").glob("*.sh"))

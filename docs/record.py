@@ -38,7 +38,7 @@ def main() -> None:
         port = project.settings["HOST_PORT"]
         save("up.svg", "scripts/up.sh", project.check("scripts/up.sh"), port)
         with session(project, "scripts/dev.sh") as window:
-            window.shows("watching lambdas/ and deploy/")
+            window.shows("watching lambdas/ and stack/")
             start = len(window.printed.partition("==> watching")[0])
             stack = project.stack
             stack.shorten(LINK)

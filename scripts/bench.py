@@ -25,6 +25,6 @@ if __name__ == "__main__":
         sys.exit()
     if subprocess.run(["bash", "-c", INSTALL, str(PROJECT)]).returncode != 0:
         sys.exit(1)
-    os.environ["PYTHONPATH"] = os.pathsep.join(map(str, (PROJECT, PROJECT / "scripts", PROJECT / "tests")))
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(str, (PROJECT, PROJECT / "tests")))
     command = [str(PROJECT / ".venv/bin/python"), "-m", "bench", *sys.argv[1:]]
     sys.exit(subprocess.run(command, env={**os.environ}).returncode)

@@ -12,10 +12,7 @@ say "ruff"
 ruff check .
 ruff format --check .
 say "mypy"
-mypy deploy
-MYPYPATH=.:scripts mypy --explicit-package-bases scripts/sign-token.py scripts/lib/*.py
-MYPYPATH=. mypy scripts/bench.py
-MYPYPATH=.:scripts:tests mypy --explicit-package-bases tests bench/*.py
+MYPYPATH=.:tests mypy --explicit-package-bases stack scripts/*.py tests bench/*.py
 for handler in lambdas/*/handler.py; do # each as Lambda sees it: its folder, and lambdas/ for common
   MYPYPATH=lambdas mypy "$(dirname "$handler")"
 done

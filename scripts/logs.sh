@@ -7,4 +7,4 @@
 
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
-run_module lib.logs "$@"
+run_module stack.commands.logs "$@"

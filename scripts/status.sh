@@ -6,4 +6,4 @@
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
 no_arguments "$@"
-run_module lib.status
+run_module stack.commands.status

@@ -18,14 +18,13 @@ from typing import Any, TypeVar
 import boto3
 import httpx
 
-from deploy import tokens
-from deploy.definition import TABLE
-from lib import settings
+from stack import dotenv, tokens
+from stack.definition import TABLE
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 COPIED = (
     "lambdas",
-    "deploy",
+    "stack",
     "init",
     "scripts",
     "compose",
@@ -34,7 +33,7 @@ COPIED = (
     "pyproject.toml",
     "openapi.yaml",
 )
-DEFAULTS = settings.read(CHECKOUT / ".env")  # and no .env.local of whoever runs the tests
+DEFAULTS = dotenv.read(CHECKOUT / ".env")  # and no .env.local of whoever runs the tests
 INHERITED = ("PATH", "HOME", "LANG")
 PATIENCE = 60  # seconds
 NO_LIMITS = httpx.Limits(max_connections=None)
@@ -82,7 +81,7 @@ class Stack:
     """A stack that is up: its API's URL, and the engine behind it."""
 
     url: str
-    secret: str = field(default_factory=lambda: settings.load()["JWT_SECRET"])
+    secret: str = field(default_factory=lambda: dotenv.load()["JWT_SECRET"])
 
     @property
     def engine(self) -> str | None:
@@ -209,7 +208,7 @@ class Project:
     def deploy(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """The deployment alone, run from the host against the project's engine."""
         return subprocess.run(
-            [self.folder / ".venv/bin/python", "-m", "deploy", "--local", *arguments],
+            [self.folder / ".venv/bin/python", "-m", "stack.deploy", "--local", *arguments],
             cwd=self.folder,
             env={
                 **self.environment,

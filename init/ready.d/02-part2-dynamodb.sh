@@ -2,4 +2,4 @@
 # Part 2 of the tutorial: the DynamoDB table.
 set -eu
 cd "$(dirname "$0")/../.."
-exec python3 -m deploy --local table
+exec python3 -m stack.deploy --local table

@@ -2,4 +2,4 @@
 # Part 4 of the tutorial: the functions and the API; at the end, the API answers and the outputs say where.
 set -eu
 cd "$(dirname "$0")/../.."
-exec python3 -m deploy --local api
+exec python3 -m stack.deploy --local api

@@ -33,7 +33,7 @@ new_enough() { "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2
 # Export every setting: of .env, .env.local and the environment, the last of which wins.
 load_settings() {
   local settings
-  settings=$("$python" scripts/lib/settings.py) || exit 1
+  settings=$("$python" -m stack.dotenv) || exit 1
   eval "$settings"
 }
 
@@ -47,7 +47,7 @@ need() {
     python=.venv/bin/python
   fi
   for group in "$@"; do
-    wanted=$(.venv/bin/python scripts/lib/requirements.py "$group")
+    wanted=$(.venv/bin/python -m stack.commands.requirements "$group")
     [ "$(cat ".venv/installed-$group" 2>/dev/null)" = "$wanted" ] && continue
     say "installing into .venv, this once: $(tr '\n' ' ' <<<"$wanted")"
     # shellcheck disable=SC2086 # one requirement a word
@@ -58,10 +58,10 @@ need() {
   done
 }
 
-# run_module MODULE [ARGUMENT...]: go on as a module of scripts/lib, with the settings and the packages that it needs.
+# run_module MODULE [ARGUMENT...]: go on as a module of the stack, with the settings and the packages that it needs.
 run_module() {
   find_python
   load_settings
   need dev
-  PYTHONPATH=$PWD:$PWD/scripts exec .venv/bin/python -m "$@"
+  exec .venv/bin/python -m "$@"
 }

@@ -7,7 +7,7 @@ ready_hooks=/etc/localstack/init/ready.d
 embedded() {
   local interpreter=.venv/bin/python
   [ -x "$interpreter" ] || interpreter=$python
-  "$interpreter" scripts/lib/embedded.py "$@"
+  "$interpreter" -m stack.engine.embedded "$@"
 }
 
 docker_answers() { docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; }

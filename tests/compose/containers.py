@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.outputs import API_ID_FILE
 from project import Project, until
+from stack.outputs import API_ID_FILE
 
 SERVICE = "localstack"
 PROMPT = 60  # seconds; far less than the health check's own timeout, so nothing waited for that

@@ -61,9 +61,9 @@ def test_with_either_engine_the_rest_is_the_same(tmp_path: Path, token: str) -> 
     )
     assert found["environment"]["PERSISTENCE" if token else "PERSIST_STATE"] == "0"
     code = {v["target"]: v.get("read_only") for v in found["volumes"] if v["target"].startswith("/etc/localstack/")}
-    assert code == {f"/etc/localstack/{name}": True for name in ("init", "deploy", "lambdas")}
+    assert code == {f"/etc/localstack/{name}": True for name in ("init", "stack", "lambdas")}
     assert found["security_opt"] == ["no-new-privileges:true"]
-    assert "deploy.health" in found["healthcheck"]["test"][-1]
+    assert "stack.engine.health" in found["healthcheck"]["test"][-1]
 
 
 def test_env_local_overrides_env_where_compose_is_told_to_read_it(tmp_path: Path) -> None:

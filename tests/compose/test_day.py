@@ -10,7 +10,7 @@ from session import session
 from .containers import Containers
 
 pytestmark = pytest.mark.compose
-READY = "watching lambdas/ and deploy/"
+READY = "watching lambdas/ and stack/"
 LINK = {"long_url": "https://example.com/", "code": "mine"}
 
 
@@ -51,7 +51,7 @@ def test_status_and_logs_tell_what_is_up(project: Containers) -> None:
 
 def test_a_function_is_added_and_removed(project: Containers) -> None:
     project.up()
-    definition = project.folder / "deploy/definition.py"
+    definition = project.folder / "stack/definition.py"
     before = definition.read_text()
     (project.folder / "lambdas/twin").mkdir()
     source = (project.folder / "lambdas/redirect/handler.py").read_text()

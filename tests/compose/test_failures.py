@@ -79,7 +79,7 @@ def test_what_was_broken_and_is_mended_is_up_after_one_command(project: Containe
     until("the health check has seen it", lambda: project.health == "healthy")
 
 
-@pytest.mark.parametrize("name", ["lambdas", "init", "deploy"])
+@pytest.mark.parametrize("name", ["lambdas", "init", "stack"])
 def test_a_missing_folder_is_refused_before_anything_runs(project: Containers, name: str) -> None:
     shutil.rmtree(project.folder / name)
     done = project.docker("compose", "up", "--wait", patience=PROMPT)

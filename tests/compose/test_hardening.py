@@ -19,7 +19,7 @@ DAC_OVERRIDE = 1 << 1  # capability 1 of linux/capability.h
 USER = 1000  # an ordinary one
 
 
-@pytest.mark.parametrize("folder", ["init/ready.d", "deploy", "lambdas", "lambdas/redirect"])
+@pytest.mark.parametrize("folder", ["init/ready.d", "stack", "lambdas", "lambdas/redirect"])
 def test_it_cannot_write_to_the_code(shared: Containers, folder: str) -> None:
     done = shared.shell(f"touch /etc/localstack/{folder}/intruder")
     assert "Read-only file system" in done.stderr
@@ -45,9 +45,9 @@ def test_it_has_no_docker_socket(shared: Containers) -> None:
 def test_it_mounts_what_it_needs_and_nothing_else(shared: Containers) -> None:
     mounts = shared.inspect("{{range .Mounts}}{{.Type}} {{.Destination}} {{.RW}}\n{{end}}").splitlines()
     assert sorted(mounts) == [
-        "bind /etc/localstack/deploy false",
         "bind /etc/localstack/init false",
         "bind /etc/localstack/lambdas false",
+        "bind /etc/localstack/stack false",
         "bind /outputs true",
         "volume /state true",
     ]

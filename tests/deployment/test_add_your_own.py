@@ -21,7 +21,7 @@ LINK = {"long_url": "https://example.com/", "code": "counted"}
 
 
 def edit_definition(project: Project, old: str, new: str) -> None:
-    path = project.folder / "deploy/definition.py"
+    path = project.folder / "stack/definition.py"
     text = path.read_text()
     assert text.count(old) == 1
     path.write_text(text.replace(old, new))
@@ -160,7 +160,7 @@ def test_a_definition_that_cannot_be_is_refused_and_what_is_up_stays_up(
     built: Project, old: str, new: str, said: str
 ) -> None:
     before = seen(built.stack)
-    definition = built.folder / "deploy/definition.py"
+    definition = built.folder / "stack/definition.py"
     original = definition.read_text()
     add(built)
     stats = ENTRY.replace(old, new)
@@ -168,7 +168,7 @@ def test_a_definition_that_cannot_be_is_refused_and_what_is_up_stays_up(
     edit_definition(built, ENTRY, stats)
     try:
         done = built.deploy("api")
-        assert (done.returncode, done.stderr) == (1, f"\nerror: deploy/definition.py: {said}\n")
+        assert (done.returncode, done.stderr) == (1, f"\nerror: stack/definition.py: {said}\n")
         assert built.stack.follow("unknown").json() == {"error": "not found"}
         assert seen(built.stack) == before
     finally:
@@ -190,9 +190,9 @@ def test_the_tests_miss_a_new_route_in_the_documents_until_it_is_there(project: 
     failed = set(re.findall(r"^FAILED \S+::(\S+)", done.stdout, re.MULTILINE))
     assert len(failed) == 2, done.stdout
     described = subprocess.run(
-        [project.folder / ".venv/bin/python", "-m", "lib.openapi"],
+        [project.folder / ".venv/bin/python", "-m", "stack.commands.openapi"],
         cwd=project.folder,
-        env={**project.environment, "PYTHONPATH": f"{project.folder}:{project.folder / 'scripts'}"},
+        env=project.environment,
         capture_output=True,
         text=True,
         check=True,
@@ -207,9 +207,9 @@ def test_the_tests_miss_a_new_route_in_the_documents_until_it_is_there(project: 
     assert done.returncode == 1
     document = project.folder / "openapi.yaml"
     subprocess.run(
-        [project.folder / ".venv/bin/python", "-m", "lib.openapi"],
+        [project.folder / ".venv/bin/python", "-m", "stack.commands.openapi"],
         cwd=project.folder,
-        env={**project.environment, "PYTHONPATH": f"{project.folder}:{project.folder / 'scripts'}"},
+        env=project.environment,
         check=True,
     )
     assert document.read_text() == (CHECKOUT / "openapi.yaml").read_text()
@@ -224,13 +224,13 @@ def test_the_tests_miss_a_new_route_in_the_documents_until_it_is_there(project: 
     ],
 )
 def test_a_slip_in_the_definition_is_one_line_and_what_is_up_stays_up(built: Project, slip: str, said: str) -> None:
-    definition = built.folder / "deploy/definition.py"
+    definition = built.folder / "stack/definition.py"
     original = definition.read_text()
     edit_definition(built, "    AUTHORIZER_FUNCTION,\n)", f"    AUTHORIZER_FUNCTION,\n{slip})")
     try:
         done = built.deploy()
         assert done.returncode == 1
-        assert re.fullmatch(rf"\nerror: deploy/definition.py, line \d+: .*({said}).*\n", done.stderr)
+        assert re.fullmatch(rf"\nerror: stack/definition.py, line \d+: .*({said}).*\n", done.stderr)
         assert built.stack.follow("unknown").json() == {"error": "not found"}
     finally:
         definition.write_text(original)

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy import package
-from deploy.definition import API_ID, ROLE
 from project import CHECKOUT, TLS, Project, Stack, until
+from stack.definition import API_ID, ROLE
+from stack.deploy import package
 
 ANYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
 Break = Callable[[Stack], object]

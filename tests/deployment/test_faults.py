@@ -9,9 +9,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from deploy.definition import API_ID
 from engine_proxy import Drop, Reply, Request, proxy
 from project import TLS, Project
+from stack.definition import API_ID
 
 # Calls of a build from nothing that has to wait for a function.
 WAITING = [f"GET /2015-03-31/functions/{name}" for name in ("shorten", "redirect", "authorizer")]

@@ -15,8 +15,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from deploy.definition import FUNCTIONS
 from project import CHECKOUT, Stack
+from stack.definition import FUNCTIONS
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((CHECKOUT / "openapi.yaml").read_text())
 CHECKS = [

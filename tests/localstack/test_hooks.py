@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from engine_proxy import Reply, Request, proxy
-from lib import settings
 from project import CHECKOUT, TLS, Project
+from stack import dotenv
 
 # Part of the image that .env pins. Apart from the tests' own packages, for it pins some of them.
 RUNNER = "localstack-core==4.14.0"
@@ -58,7 +58,7 @@ def run_stage(runner: Path, project: Project, stage: str, port: str) -> tuple[di
             "GATEWAY_PORT": port,
             "HOST_PORT": project.settings["HOST_PORT"],
             "OUTPUTS_DIR": project.settings["OUTPUTS_DIR"],
-            "AWS_DEFAULT_REGION": settings.load()["AWS_DEFAULT_REGION"],  # docker-compose.yml does
+            "AWS_DEFAULT_REGION": dotenv.load()["AWS_DEFAULT_REGION"],  # docker-compose.yml does
         },
         capture_output=True,
         text=True,

@@ -10,7 +10,7 @@ import pytest
 from project import Project, answers, until
 from session import Session, session
 
-READY = "watching lambdas/ and deploy/"
+READY = "watching lambdas/ and stack/"
 LINK = {"long_url": "https://example.com/", "code": "mine"}
 
 
@@ -123,11 +123,11 @@ def test_an_error_in_a_function_is_a_line_with_its_type_and_place(desk: Desk) ->
 def test_a_new_function_is_picked_up_with_its_route_and_described(desk: Desk) -> None:
     folder = desk.project.folder / "lambdas/twin"
     shutil.copytree(desk.project.folder / "lambdas/redirect", folder)
-    desk.window.shows("lambdas/twin/ has no entry in deploy/definition.py yet")
+    desk.window.shows("lambdas/twin/ has no entry in stack/definition.py yet")
     entry = '    Function("twin", (Route("GET /twin/{code}"),), {"TABLE": TABLE}),\n'
     document = desk.project.folder / "openapi.yaml"
     described = document.read_text()
-    desk.save("deploy/definition.py", "    AUTHORIZER_FUNCTION,\n)", f"    AUTHORIZER_FUNCTION,\n{entry})")
+    desk.save("stack/definition.py", "    AUTHORIZER_FUNCTION,\n)", f"    AUTHORIZER_FUNCTION,\n{entry})")
     desk.window.shows("openapi.yaml: described GET /twin/{code}")
     with desk.stack.http() as client:
         assert client.get("/twin/mine").status_code == 302
@@ -135,7 +135,7 @@ def test_a_new_function_is_picked_up_with_its_route_and_described(desk: Desk) ->
     desk.save("lambdas/twin/handler.py", '"no-store"', '"no-store, twin"')
     with desk.stack.http() as client:
         until("the twin's edit is live", lambda: "twin" in client.get("/twin/mine").headers.get("cache-control", ""))
-    desk.save("deploy/definition.py", entry, "")
+    desk.save("stack/definition.py", entry, "")
     desk.window.shows("openapi.yaml: took out GET /twin/{code}")
     desk.window.shows(READY, 3)
     shutil.rmtree(folder)
@@ -144,10 +144,10 @@ def test_a_new_function_is_picked_up_with_its_route_and_described(desk: Desk) ->
 
 def test_a_definition_that_cannot_be_is_said_and_the_watch_goes_on(desk: Desk) -> None:
     watching = desk.window.printed.count(READY)
-    desk.save("deploy/definition.py", '"GET /r/{code}"', '"GET r"')
-    desk.window.shows("error: deploy/definition.py: 'GET r' cannot be a route")
+    desk.save("stack/definition.py", '"GET /r/{code}"', '"GET r"')
+    desk.window.shows("error: stack/definition.py: 'GET r' cannot be a route")
     assert desk.cache_control == "no-store"
-    desk.save("deploy/definition.py", '"GET r"', '"GET /r/{code}"')
+    desk.save("stack/definition.py", '"GET r"', '"GET /r/{code}"')
     desk.window.shows(READY, watching + 1)
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import yaml
 
-from deploy.definition import FUNCTIONS
 from project import CHECKOUT
+from stack.definition import FUNCTIONS
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 DOCUMENT: dict[str, Any] = yaml.safe_load((CHECKOUT / "openapi.yaml").read_text())

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.definition import API_ID, FUNCTIONS
 from project import CHECKOUT, DEFAULTS
+from stack.definition import API_ID, FUNCTIONS
 
 README = (CHECKOUT / "README.md").read_text()
 ENV = DEFAULTS
@@ -39,7 +39,7 @@ def test_every_package_is_in_it(folder: str) -> None:
 
 
 def test_its_relative_paths_exist() -> None:
-    named = set(re.findall(r"(?:scripts|lambdas|init|deploy|compose|tests)/[\w./-]*\w", README))
+    named = set(re.findall(r"(?:scripts|lambdas|init|stack|compose|tests)/[\w./-]*\w", README))
     assert named
     assert [path for path in named if not (CHECKOUT / path).exists()] == []
 
@@ -71,7 +71,7 @@ def test_what_its_troubleshooting_table_quotes_is_what_the_tools_say_and_is_prov
     words = re.sub(r"\blambdas/\S+|\b40\d\b|\b20\d\b|\(Address already in use\)|invalid syntax", "…", said)
     parts = [part.strip(" :") for part in words.split("…") if part.strip(" :")]
     assert parts
-    assert [part for part in parts if part not in texts("deploy", "scripts")] == []
+    assert [part for part in parts if part not in texts("stack", "scripts")] == []
     longest = max(parts, key=len)
     assert any(longest[start : start + 14] in texts("tests") for start in range(max(len(longest) - 13, 1)))
 

@@ -1,0 +1,80 @@
+"""The last step: a link is shortened and followed through the gateway, as a client would.
+
+That proves all three functions, and warms them, before anybody is told the API's URL.
+"""
+
+import contextlib
+import json
+import time
+from http import HTTPStatus
+
+from stack import http_client, tokens
+from stack.aws import Aws
+from stack.definition import TABLE, TABLE_KEY
+from stack.deploy.steps import Change, Ensured
+from stack.errors import ProbeError
+from stack.settings import Settings
+
+# Nobody else's link: only a row with this owner is ever deleted.
+OWNER = CODE = "__deployment-probe__"
+PATIENCE = 60  # seconds; a new API on AWS, or a first container on LocalStack, takes some
+RETRY_AFTER = 0.2  # seconds
+TOKEN_LIFETIME = PATIENCE + 60  # seconds
+NOT_YET = (  # what the gateway may answer while it, or a function, is starting
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
+
+
+def ensure(aws: Aws, settings: Settings, base_url: str) -> Ensured:
+    """Shorten and follow a link at ``base_url``, and remove it again; raises ProbeError if that fails.
+
+    Two probes may meet on the one code, so "taken" and "already removed" are right answers too.
+    """
+    dynamodb = aws["dynamodb"]
+    body = json.dumps({"long_url": "https://example.com/", "code": CODE})
+    token = tokens.sign(
+        OWNER, settings.jwt_secret, time.time(), TOKEN_LIFETIME, settings.jwt_issuer, settings.jwt_audience
+    )
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    try:
+        _expect(base_url, "POST", "shorten", (HTTPStatus.CREATED, HTTPStatus.CONFLICT), body, headers)
+        _expect(base_url, "GET", f"r/{CODE}", (HTTPStatus.FOUND, HTTPStatus.NOT_FOUND))
+    finally:
+        with contextlib.suppress(dynamodb.exceptions.ConditionalCheckFailedException):  # already removed
+            dynamodb.delete_item(
+                TableName=TABLE,
+                Key={TABLE_KEY: {"S": CODE}},
+                ConditionExpression="owner_id = :probe",
+                ExpressionAttributeValues={":probe": {"S": OWNER}},
+            )
+    return Ensured(Change.ANSWERED, base_url)
+
+
+def _expect(
+    base_url: str,
+    method: str,
+    path: str,
+    right: tuple[HTTPStatus, ...],
+    body: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> None:
+    url = f"{base_url}/{path}"
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            answer = http_client.request(method, url, body, headers)
+            if answer.status in right and not answer.by_gateway:
+                return
+            final = not (answer.by_gateway and answer.status in NOT_YET)
+            text = " ".join(answer.body.decode(errors="replace").split())
+            seen = f"answered {answer.status} instead of {right[0]}: {text or 'nothing'}"
+        except OSError as error:
+            final = False
+            seen = f"got no answer: {error}"
+        if final or time.monotonic() > deadline:
+            raise ProbeError(f"{method} {url} {seen}")
+        time.sleep(RETRY_AFTER)
