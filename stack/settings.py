@@ -26,6 +26,7 @@ class Settings:
     log_level: str
     persist: bool
     host_port: int
+    aws_default_region: str
     outputs: Path
     lambdas: Path
 
@@ -55,6 +56,7 @@ class Settings:
             log_level=level,
             persist=bool(_whole_number(environment, "PERSIST", 1, 0, 1)),
             host_port=_whole_number(environment, "HOST_PORT", 4566, 1, 65535),
+            aws_default_region=environment.get("AWS_DEFAULT_REGION") or "us-east-1",
             outputs=PROJECT / environment.get("OUTPUTS_DIR", "outputs"),
             lambdas=PROJECT / "lambdas",
         )

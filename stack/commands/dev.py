@@ -15,7 +15,7 @@ from pathlib import Path
 
 import watchfiles
 
-from stack.aws import EXPLAINED, Aws, explain, use_local_engine
+from stack.aws import EXPLAINED, Aws, Local, explain
 from stack.commands import logs, openapi
 from stack.definition import FUNCTIONS, ROLE, Function
 from stack.deploy import package
@@ -84,14 +84,14 @@ def main() -> int:
     stop_at_end = resume == "stop"
     try:
         settings = Settings.from_environment(os.environ)
-        url = use_local_engine(settings.host_port)
+        target = Local(settings.host_port, settings.aws_default_region)
         if resume is None:
-            stop_at_end = look(url, settings.outputs) is State.STARTING
+            stop_at_end = look(target.url, settings.outputs) is State.STARTING
             if not up():
                 return 1
         for change in openapi.update():
             say(f"openapi.yaml: {change}")
-        session(settings, "stop" if stop_at_end else "leave")
+        session(settings, target, "stop" if stop_at_end else "leave")
     except KeyboardInterrupt:
         print(flush=True)
         return 0
@@ -105,12 +105,12 @@ def main() -> int:
     return 0
 
 
-def session(settings: Settings, at_end: str) -> None:
+def session(settings: Settings, target: Local, at_end: str) -> None:
     """Watch and follow until KeyboardInterrupt. Raises the SDK's errors when the engine is gone."""
-    aws = Aws(("iam", "lambda"))
+    aws = Aws(("iam", "lambda"), target)
     role_arn = aws["iam"].get_role(RoleName=ROLE)["Role"]["Arn"]
     redeployment = Redeployment(aws, settings, role_arn)
-    with following() as gone:
+    with following(target) as gone:
         watching = False
         for changes in watchfiles.watch(
             settings.lambdas,
@@ -147,7 +147,7 @@ def attempt(redeploy: Callable[[], None]) -> None:
 
 
 @contextlib.contextmanager
-def following() -> Iterator[threading.Event]:
+def following(target: Local) -> Iterator[threading.Event]:
     """Print the functions' logs meanwhile, in a thread. The event is set if the engine goes away.
 
     Raises the SDK's error about that at the end.
@@ -159,7 +159,7 @@ def following() -> Iterator[threading.Event]:
     def follow() -> None:
         try:
             names = [function.name for function in FUNCTIONS]
-            for _ in logs.follow(logs.logs_client(), names, since, lambda line: print(line, flush=True)):
+            for _ in logs.follow(logs.logs_client(target), names, since, lambda line: print(line, flush=True)):
                 if done.wait(logs.LOOK_EVERY):
                     return
         except EXPLAINED as error:

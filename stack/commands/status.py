@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stack import http_client
-from stack.aws import EXPLAINED, Aws, explain, use_local_engine
+from stack.aws import EXPLAINED, Aws, Local, explain
 from stack.commands import logs
 from stack.definition import FUNCTIONS, TABLE
 from stack.deploy import package
@@ -32,7 +32,8 @@ def main() -> int:
     try:
         settings = Settings.from_environment(os.environ)
         state_dir = Path(os.environ["STATE_DIR"]).resolve()
-        url = use_local_engine(settings.host_port)
+        target = Local(settings.host_port, settings.aws_default_region)
+        url = target.url
         state = look(url, settings.outputs)
         if state is State.STARTING:
             print(f"{'state':<9} down: nothing answers at {url} (scripts/up.sh starts it)")
@@ -42,7 +43,7 @@ def main() -> int:
         if state is State.READY:
             api_id, api_url = ((settings.outputs / name).read_text().strip() for name in (API_ID_FILE, API_URL_FILE))
             print(f"{'API':<9} {api_id}  {api_url}")
-        aws = Aws(("lambda", "dynamodb", "logs"))
+        aws = Aws(("lambda", "dynamodb", "logs"), target)
         for line in functions(aws, settings.lambdas):
             print(f"{'function':<9} {line}")
         print(f"{'links':<9} {links(aws)}")

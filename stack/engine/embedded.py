@@ -168,6 +168,11 @@ class Embedded:
             **{name: os.environ[name] for name in INHERITED if name in os.environ},
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
             "TMPDIR": str(self.state_dir / "tmp"),
+            # The user's ~/.aws is not for the hooks and the functions; AWS_ENDPOINT_URL the engine adds by itself.
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "GATEWAY_PORT": str(settings.host_port),

@@ -171,7 +171,7 @@ def test_a_disk_that_takes_no_more_leaves_nothing_half_written(project: Project)
     before = {path.name: path.read_text() for path in project.outputs.iterdir()}
     environment = {**project.environment, "GATEWAY_PORT": project.settings["HOST_PORT"]}
     done = subprocess.run(
-        ["bash", "-c", "ulimit -f 0; exec .venv/bin/python -m deploy --local"],  # no file may grow
+        ["bash", "-c", "ulimit -f 0; exec .venv/bin/python -m stack.deploy --local"],  # no file may grow
         cwd=project.folder,
         env={**environment, "AWS_DEFAULT_REGION": "us-east-1"},
         capture_output=True,
