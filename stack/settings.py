@@ -176,7 +176,7 @@ class Settings:
             if name not in given:
                 raise DefinitionError(
                     f"stack/definition.py: a function asks for {name}, which is no setting that the engine is given: "
-                    f"use one of {', '.join(given)}"
+                    f"use {', '.join(given)}"
                 )
             values[name] = given[name]
         return values

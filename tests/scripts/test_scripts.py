@@ -188,6 +188,7 @@ def test_the_readmes_aws_commands_work_as_they_are(shared: Project, shell: str) 
     )
     assert re.search(r"^aws-cli\t\d+$", done.stdout, re.MULTILINE)
     assert "GET /r/{code}" in done.stdout
+    assert "['shortlinks']" in done.stdout
 
 
 def test_the_dev_container_and_the_workflow_run_what_is_there() -> None:
