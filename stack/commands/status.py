@@ -31,14 +31,13 @@ def main() -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads it may have seen enough
     try:
         settings = Settings.from_environment(os.environ)
-        state_dir = Path(os.environ["STATE_DIR"]).resolve()
         target = Local(settings.host_port, settings.aws_default_region)
         url = target.url
         state = look(url, settings.outputs)
         if state is State.STARTING:
             print(f"{'state':<9} down: nothing answers at {url} (scripts/up.sh starts it)")
             return 1
-        print(f"{'engine':<9} {engine(url, Embedded(settings, state_dir))}")
+        print(f"{'engine':<9} {engine(url, Embedded(settings, settings.state_dir.resolve()))}")
         print(f"{'state':<9} {'healthy' if state is State.READY else 'not healthy'}: {state.value}")
         if state is State.READY:
             api_id, api_url = ((settings.outputs / name).read_text().strip() for name in (API_ID_FILE, API_URL_FILE))

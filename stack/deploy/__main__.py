@@ -10,7 +10,7 @@ from stack.deploy import build
 from stack.settings import Settings
 
 PARTS = ("table", "api")
-FIRST_REQUEST = """curl {url}/shorten -H "Authorization: Bearer $(scripts/sign-token.py)" \\
+FIRST_REQUEST = """curl --noproxy '*' {url}/shorten -H "Authorization: Bearer $(scripts/sign-token.py)" \\
          -H 'Content-Type: application/json' -d '{{"long_url": "https://example.com/"}}'"""
 
 

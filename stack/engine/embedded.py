@@ -27,7 +27,7 @@ START_TIMEOUT = 300  # seconds; the engine gives a hook as long
 STOP_TIMEOUT = 180  # seconds; it writes its state to disk meanwhile
 LOOK_EVERY = 0.05  # seconds
 LOG_TAIL = 15  # lines
-INHERITED = ("HOME", "LANG", "LC_ALL", "AWS_DEFAULT_REGION")
+INHERITED = ("HOME", "LANG", "LC_ALL")
 # Of the engine's log, the lines that the deployment prints.
 BUILD_LINE = re.compile(r"==> .*|  \S.*\d ms|  warning: .*|    try: .*|         -H .*|error: .*")
 
@@ -166,6 +166,7 @@ class Embedded:
         settings = self.settings
         return {
             **{name: os.environ[name] for name in INHERITED if name in os.environ},
+            **settings.for_engine(),
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
             "TMPDIR": str(self.state_dir / "tmp"),
             # The user's ~/.aws is not for the hooks and the functions; AWS_ENDPOINT_URL the engine adds by itself.
@@ -178,27 +179,17 @@ class Embedded:
             "GATEWAY_PORT": str(settings.host_port),
             "BIND_HOST": "127.0.0.1",
             "MINISTACK_HOST": "localhost.localstack.cloud",
-            "MINISTACK_REGION": os.environ["AWS_DEFAULT_REGION"],
+            "MINISTACK_REGION": settings.aws_default_region,
             "PERSIST_STATE": str(int(settings.persist)),
-            "PERSIST": str(int(settings.persist)),
             "STATE_DIR": str(self.state_dir / "data"),
-            "HOST_PORT": str(settings.host_port),
-            "OUTPUTS_DIR": str(settings.outputs),
-            "JWT_SECRET": settings.jwt_secret,
-            "JWT_ISSUER": settings.jwt_issuer,
-            "JWT_AUDIENCE": settings.jwt_audience,
-            "AUTHORIZER_TTL": str(settings.authorizer_ttl),
-            "CORS_ALLOW_ORIGINS": ",".join(settings.cors_allow_origins),
-            "LOG_LEVEL": settings.log_level,
         }
 
 
 def main(command: str) -> int:
     """Run one command: 0, or 1 with one line on stderr; ``running`` says by its exit code whether it is."""
     try:
-        embedded = Embedded(
-            Settings.from_environment(os.environ), (PROJECT / os.environ.get("STATE_DIR", ".state")).resolve()
-        )
+        settings = Settings.from_environment(os.environ)
+        embedded = Embedded(settings, settings.state_dir.resolve())
         match command:
             case "up":
                 embedded.up()

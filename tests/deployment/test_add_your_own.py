@@ -11,12 +11,14 @@ import httpx
 import pytest
 
 from project import CHECKOUT, TLS, Project, Stack
+from stack.settings import Settings
 
 README = (CHECKOUT / "README.md").read_text()
 RECIPE = README[README.index("## Add your own") : README.index("## See it")]
 HANDLER, DEFINITION = re.findall(r"```python\n(.*?)```", RECIPE, re.DOTALL)
 (ENTRY,) = re.findall(r" *Function\(.*\n", DEFINITION)
 KEY = "GET /stats/{code}"
+GIVEN = Settings.from_environment({}).for_engine()
 LINK = {"long_url": "https://example.com/", "code": "counted"}
 
 
@@ -153,7 +155,11 @@ def test_a_function_under_a_new_name_takes_its_routes_along(project: Project) ->
         (KEY, "get stats", "'get stats' cannot be a route"),
         ('Function("stats"', 'Function("shorten"', "the function name 'shorten' is there twice"),
         ('Function("stats"', 'Function("st ats"', "'st ats' cannot be a function name"),
-        ('{"TABLE": TABLE}', '{}, ("COLOUR",)', "a function asks for COLOUR, which is no setting"),
+        (
+            '{"TABLE": TABLE}',
+            '{}, ("COLOUR",)',
+            f"a function asks for COLOUR, which is no setting that the engine is given: use {', '.join(GIVEN)}",
+        ),
     ],
 )
 def test_a_definition_that_cannot_be_is_refused_and_what_is_up_stays_up(
