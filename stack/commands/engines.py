@@ -76,4 +76,5 @@ def run(command: Callable[[], None]) -> int:
 
 def _ministack_version() -> str:
     groups = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-groups"]
-    return next(one.partition("==")[2] for one in groups["embedded"] if one.startswith("ministack=="))
+    pins = dict(requirement.split("==") for requirement in groups["embedded"] if "==" in requirement)
+    return str(pins["ministack"])

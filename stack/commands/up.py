@@ -42,9 +42,7 @@ def say_what_is_next(both: Engines) -> None:
     signed = subprocess.run([sys.executable, PROJECT / "scripts/sign-token.py"], stdout=subprocess.PIPE, text=True)
     if signed.returncode == 0:  # or else it has said why there is no token
         print(f"A token for user-1, good for one hour:\n{signed.stdout.strip()}\n")
-    print(
-        "Next: scripts/smoke.sh asks for every answer, scripts/dev.sh redeploys what you save, scripts/down.sh stops it"
-    )
+    print("Next: scripts/smoke.sh checks every answer, scripts/dev.sh redeploys each save, scripts/down.sh stops it")
 
 
 if __name__ == "__main__":

@@ -163,8 +163,9 @@ class StateDir:
     def new_temporary(self) -> Path:
         """Return a new folder for one start, without those of the starts before."""
         folder = self.path / TEMPORARY
+        self._check_made(folder)
         with self._plain_errors():
-            if _kind(folder) == stat.S_IFDIR:
+            if folder.exists():
                 # What a killed engine's last worker still writes to is deleted at the next start.
                 shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(exist_ok=True)
@@ -183,17 +184,20 @@ class StateDir:
     def wipe(self) -> bool:
         """Delete what the engine saved; return False if it has saved nothing. Raises EngineError."""
         self.check()
-        wiped = False
+        folders = [self.path / name for name in (DATA, TEMPORARY)]
+        for folder in folders:
+            self._check_made(folder)
+        wiped = self.data.exists()
         with self._plain_errors():
-            for name in (DATA, TEMPORARY):
-                if _kind(self.path / name) == stat.S_IFDIR:
-                    wiped |= name == DATA
-                    shutil.rmtree(self.path / name)
-                elif _kind(self.path / name) is not None:
-                    raise EngineError(
-                        f"{self.path / name} is not a folder that the engine made: it was not deleted; move it away"
-                    )
+            for folder in folders:
+                if folder.exists():
+                    shutil.rmtree(folder)
         return wiped
+
+    def _check_made(self, folder: Path) -> None:
+        """Raise EngineError if something else, such as a symlink, has the name of a folder of the engine's."""
+        if _kind(folder) not in (None, stat.S_IFDIR):
+            raise EngineError(f"{folder} is not a folder that the engine made: move it away")
 
     def _mark(self) -> None:
         """Write the marker, whole, and only if there is none: others may hold its lock already."""

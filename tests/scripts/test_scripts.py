@@ -34,7 +34,7 @@ def test_help_says_what_it_is_for(bare: Project, script: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [f"scripts/{name}" for name in SCRIPTS] + ["init/ready.d", "init/boot.d", "init/shutdown.d", ".ci/run"]
+    "path", [*(f"scripts/{name}" for name in SCRIPTS), "init/ready.d", "init/boot.d", "init/shutdown.d", ".ci/run"]
 )
 def test_it_can_be_executed(path: str) -> None:
     files = [CHECKOUT / path] if (CHECKOUT / path).is_file() else [*(CHECKOUT / path).iterdir()]
