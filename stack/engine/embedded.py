@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack import outputs
-from stack.engine import health, neighbours
-from stack.engine.state import Running, StateDir
+from stack.engine import health, neighbours, shutdown
+from stack.engine.folder import Running, StateDir
 from stack.errors import EngineError
 from stack.settings import PROJECT, Settings
 
 START_TIMEOUT = 300  # seconds; the engine gives a hook as long
 STOP_TIMEOUT = 180  # seconds; the engine writes its state to disk meanwhile
-CHILDREN_TIMEOUT = 5  # seconds
 POLL_EVERY = 0.05  # seconds
 LOG_TAIL = 15  # lines
 INHERITED = ("HOME", "LANG", "LC_ALL", "AWS_DEFAULT_REGION")
@@ -241,21 +240,7 @@ def serve(lock: int) -> None:
     try:
         runpy.run_module("stack.engine", run_name="__main__", alter_sys=True)
     finally:
-        stop_children()
-        outputs.withdraw(settings.outputs, settings.host_port)
-
-
-def stop_children() -> None:
-    """End what is left of the engine's own process group: a hook would go on, and publish a URL that is dead."""
-    if os.getpgrp() != os.getpid():
-        return
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    os.killpg(0, signal.SIGTERM)
-    deadline = time.monotonic() + CHILDREN_TIMEOUT
-    with contextlib.suppress(ChildProcessError):  # none is left
-        while time.monotonic() < deadline:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                time.sleep(POLL_EVERY)
+        shutdown.leave_nothing_behind(settings.outputs, settings.host_port)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from project import CHECKOUT, DEFAULTS, Project, Stack, answers, aws, free_port, until
 from session import session
-from stack.engine.state import StateDir
+from stack.engine.folder import StateDir
 
 LINK = {"long_url": "https://example.com/", "code": "kept"}
 NO_DOCKER = "tcp://127.0.0.1:1"
@@ -273,14 +273,26 @@ def test_folders_with_spaces_and_quotes_work(tmp_path: Path) -> None:
 # One engine at a time
 
 
+ASK_ON_AND_ON = """
+import sys; from pathlib import Path; from stack.engine.folder import StateDir
+while True: StateDir(Path(sys.argv[1])).running()
+"""
+ASK_SLOWLY = """
+import fcntl, sys, time  # as a status.sh that the machine stops for a moment just when it looks
+while True:
+    with open(sys.argv[1] + "/engine.lock", "a+") as lock:
+        try: fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError: pass
+        time.sleep(0.1)
+    time.sleep(0.03)
+"""
+
+
 def test_asking_who_runs_never_disturbs_a_start(kept: Project) -> None:
-    code = (
-        "import sys; from pathlib import Path; from stack.engine.state import StateDir\n"
-        "while True: StateDir(Path(sys.argv[1])).running()"
-    )
+    kept.up()
+    kept.down()
     loops = [
-        subprocess.Popen([sys.executable, "-c", code, kept.state], cwd=CHECKOUT, stderr=subprocess.PIPE)
-        for _ in range(2)
+        subprocess.Popen([sys.executable, "-c", code, kept.state], cwd=CHECKOUT) for code in (ASK_ON_AND_ON, ASK_SLOWLY)
     ]
     try:
         for _ in range(10):
@@ -293,7 +305,7 @@ def test_asking_who_runs_never_disturbs_a_start(kept: Project) -> None:
     finally:
         for loop in loops:
             loop.kill()
-            loop.communicate()
+            loop.wait()
 
 
 def test_two_at_once_start_one_engine(bare: Project) -> None:
