@@ -5,6 +5,7 @@ import os
 import sys
 import time
 
+from stack import outputs
 from stack.aws import EXPLAINED, Aws, Local, Remote, explain
 from stack.deploy import build
 from stack.settings import Settings
@@ -53,7 +54,8 @@ def _build(parts: list[str], local: bool) -> None:
     if "api" in parts:
         for warning in settings.warnings():
             print(f"  warning: {warning}")
-        url = build.build_api(aws, settings, engine_url)
+        with outputs.turn(settings.outputs):
+            url = build.build_api(aws, settings, engine_url)
         print(f"==> ready in {time.perf_counter() - started:.1f} s: {url}")
         print(f"    try: {FIRST_REQUEST.format(url=url)}")
 

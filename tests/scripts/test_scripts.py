@@ -33,7 +33,9 @@ def test_help_says_what_it_is_for(bare: Project, script: str) -> None:
     assert len(printed.splitlines()) > 1 or len(printed) > 40
 
 
-@pytest.mark.parametrize("path", [f"scripts/{name}" for name in SCRIPTS] + ["init/ready.d", "init/boot.d", ".ci/run"])
+@pytest.mark.parametrize(
+    "path", [*(f"scripts/{name}" for name in SCRIPTS), "init/ready.d", "init/boot.d", "init/shutdown.d", ".ci/run"]
+)
 def test_it_can_be_executed(path: str) -> None:
     files = [CHECKOUT / path] if (CHECKOUT / path).is_file() else [*(CHECKOUT / path).iterdir()]
     assert [file for file in files if not os.access(file, os.X_OK)] == []
