@@ -2,11 +2,11 @@
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack.errors import DefinitionError, SettingError
+from stack.errors import SettingError
 
 PROJECT = Path(__file__).resolve().parent.parent
 DEVELOPMENT_SECRET = "dev-secret-change-me"
@@ -28,6 +28,7 @@ class Settings:
     host_port: int
     outputs: Path
     lambdas: Path
+    name_prefix: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -57,16 +58,8 @@ class Settings:
             host_port=_whole_number(environment, "HOST_PORT", 4566, 1, 65535),
             outputs=PROJECT / environment.get("OUTPUTS_DIR", "outputs"),
             lambdas=PROJECT / "lambdas",
+            name_prefix=_prefix(environment.get("NAME_PREFIX", "")),
         )
-
-    def named(self, names: Iterable[str]) -> dict[str, str]:
-        """The settings under these names of ``.env``, for a function's environment. Raises DefinitionError."""
-        values = {}
-        for name in names:
-            if name.lower() not in self.__dataclass_fields__:
-                raise DefinitionError(f"stack/definition.py: a function asks for {name}, which is no setting")
-            values[name] = str(getattr(self, name.lower()))
-        return values
 
     def warnings(self) -> list[str]:
         """What works but should not stay as it is."""
@@ -80,3 +73,9 @@ def _whole_number(environment: Mapping[str, str], name: str, default: int, least
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
         raise SettingError(f"{name} is {text!r}: use a whole number from {least} to {most}")
     return int(text)
+
+
+def _prefix(text: str) -> str:
+    if text and re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,19}", text) is None:
+        raise SettingError(f"NAME_PREFIX is {text!r}: use 1 to 20 of A-Z a-z 0-9 -, a letter first")
+    return text

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 
+from stack import model
 from stack.aws import EXPLAINED, Aws, explain, use_local_engine
 from stack.deploy import build
 from stack.settings import Settings
@@ -38,17 +39,18 @@ def main() -> int:
 def _build(parts: list[str]) -> None:
     started = time.perf_counter()
     settings = Settings.from_environment(os.environ)
+    definition = model.load(settings.name_prefix)
     engine_url = os.environ.get("AWS_ENDPOINT_URL")
     services = {"table": build.TABLE_SERVICES, "api": build.API_SERVICES}
     aws = Aws(tuple({name for part in parts for name in services[part]}))
     # The engine logs what follows behind a prefix of its own: the empty line keeps the columns straight.
     print(f"\n==> {' and '.join(parts)}: account {aws.account}, {aws.region}, {engine_url or 'AWS'}", flush=True)
     if "table" in parts:
-        build.build_table(aws)
+        build.build_table(aws, definition)
     if "api" in parts:
         for warning in settings.warnings():
             print(f"  warning: {warning}")
-        url = build.build_api(aws, settings, engine_url)
+        url = build.build_api(aws, definition, settings, engine_url)
         print(f"==> ready in {time.perf_counter() - started:.1f} s: {url}")
         print(f"    try: {FIRST_REQUEST.format(url=url)}")
 
