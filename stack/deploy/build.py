@@ -100,7 +100,7 @@ def _converge(aws: Aws, definition: Definition, settings: Settings, sources: Seq
     with side_by_side() as steps:
         roles = {
             one.name: steps.start(
-                "role", definition.role_name(one, aws.region), partial(role.ensure, aws, definition, one)
+                "role", definition.function_name(one), partial(role.ensure, aws, definition, one)
             )
             for one in functions
         }
