@@ -1,5 +1,6 @@
 """A definition that cannot be built is refused with one line that names the file, the line and the fix."""
 
+import json
 import re
 import subprocess
 
@@ -12,8 +13,25 @@ from stack.model import check, load
 SOURCE = (CHECKOUT / "stack/definition.py").read_text()
 LAST = '        Function("authorizer", settings=("JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE")),\n'
 LINE = SOURCE[: SOURCE.index(LAST)].count("\n") + 2  # of an entry after the last function
-LOAD = "from stack import model\nfrom stack.errors import DeployError\ntry:\n    model.load()\n"
-LOAD += "except DeployError as error:\n    print(error)\nelse:\n    print('loaded')\n"
+# Loads each of the definitions that come as JSON, and prints what that says.
+LOAD = """
+import json, sys
+import stack
+from stack import model
+from stack.errors import DeployError
+
+said = []
+for source in json.load(sys.stdin):
+    model.PATH.write_text(source)
+    sys.modules.pop("stack.definition", None)
+    vars(stack).pop("definition", None)
+    try:
+        model.load()
+        said.append("loaded")
+    except DeployError as error:
+        said.append(str(error))
+print(json.dumps(said))
+"""
 
 SLIPS = {
     'Function("stats", (Route("GET /x")))': "routes of 'stats' must be a tuple; add a trailing comma",
@@ -64,30 +82,37 @@ ELSEWHERE = [
 ]
 
 
-def loaded(project: Project, source: str) -> str:
-    """Return what loading a definition with this source says, in a process of its own."""
-    (project.folder / "stack/definition.py").write_text(source)
-    python = project.folder / ".venv/bin/python"
-    done = subprocess.run([python, "-B", "-c", LOAD], cwd=project.folder, capture_output=True, text=True, check=True)
-    return done.stdout
+def load_each(project: Project, sources: list[str]) -> list[str]:
+    """Return what loading each definition says."""
+    done = subprocess.run(
+        [project.folder / ".venv/bin/python", "-B", "-c", LOAD],
+        cwd=project.folder,
+        input=json.dumps(sources),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said: list[str] = json.loads(done.stdout)
+    return said
 
 
 def test_each_slip_in_an_entry_is_one_line_with_file_line_and_fix(project: Project) -> None:
-    assert loaded(project, SOURCE) == "loaded\n"
-    for slip, said in SLIPS.items():
-        line = loaded(project, SOURCE.replace(LAST, f"{LAST}        {slip},\n"))
-        assert line.startswith(f"stack/definition.py, line {LINE}: "), (slip, line)
-        assert said in line, (slip, line)
-        assert line.count("\n") == 1
-    for slip, said in SYNTAX.items():
-        line = loaded(project, SOURCE.replace(LAST, f"{LAST}        {slip},\n"))
-        assert re.fullmatch(rf"stack/definition.py, line \d+: .*({said}).*\n", line), line
+    entries = [*SLIPS, *SYNTAX]
+    said = load_each(project, [SOURCE, *(SOURCE.replace(LAST, f"{LAST}        {slip},\n") for slip in entries)])
+    assert said.pop(0) == "loaded"
+    lines = dict(zip(entries, said, strict=True))
+    assert not [line for line in lines.values() if "\n" in line]
+    for slip, text in SLIPS.items():
+        assert lines[slip].startswith(f"stack/definition.py, line {LINE}: "), (slip, lines[slip])
+        assert text in lines[slip], (slip, lines[slip])
+    for slip, pattern in SYNTAX.items():
+        assert re.fullmatch(rf"stack/definition.py, line \d+: .*({pattern}).*", lines[slip]), lines[slip]
 
 
 def test_each_slip_elsewhere_is_one_line_too(project: Project) -> None:
-    for old, new, said in ELSEWHERE:
-        line = loaded(project, SOURCE.replace(old, new))
-        assert re.fullmatch(rf"stack/definition.py(, line \d+)?: .*{re.escape(said)}.*\n", line), (new, line)
+    said = load_each(project, [SOURCE.replace(old, new) for old, new, _ in ELSEWHERE])
+    for (_, new, text), line in zip(ELSEWHERE, said, strict=True):
+        assert re.fullmatch(rf"stack/definition.py(, line \d+)?: .*{re.escape(text)}.*", line), (new, line)
 
 
 def test_a_bad_definition_is_refused_and_what_is_up_stays_up(built: Project) -> None:
@@ -103,7 +128,7 @@ def test_a_bad_definition_is_refused_and_what_is_up_stays_up(built: Project) -> 
         assert built.stack.follow("unknown").json() == {"error": "not found"}
 
 
-@pytest.mark.parametrize("name", ["CORS_ALLOW_ORIGINS", "COLOUR", "log_level", "LAMBDAS"])
+@pytest.mark.parametrize("name", ["CORS_ALLOW_ORIGINS", "PERSIST", "COLOUR", "log_level", "LAMBDAS"])
 def test_a_setting_that_no_environment_can_hold_is_refused(built: Project, name: str) -> None:
     definition = built.folder / "stack/definition.py"
     definition.write_text(SOURCE.replace(LAST, f'{LAST}        Function("redirect2", settings=("{name}",)),\n'))
@@ -131,7 +156,7 @@ def test_a_prefix_goes_before_every_name_and_makes_another_api_id() -> None:
 
 
 def test_names_over_the_limits_of_aws_are_refused_with_their_prefix() -> None:
-    with pytest.raises(Exception, match="'x{60}-shorten' cannot be a function name"):
+    with pytest.raises(Exception, match=r"'x{60}-shorten' cannot be a function name"):
         check(DEFINITION.prefixed("x" * 60 + "-"))
     long = DEFINITION.prefixed("x" * 40)
     assert len(long.role_name(DEFINITION.functions[0], "ap-southeast-2")) == 64
