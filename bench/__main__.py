@@ -17,7 +17,7 @@ from bench.stack import OwnStack, by_hand
 from project import Project, Stack
 from stack import dotenv as env
 from stack.aws import Aws, Local
-from stack.definition import AUTHORIZER, FUNCTIONS
+from stack.definition import DEFINITION
 from stack.settings import Settings
 
 CONNECTIONS = (1, 8, 32)
@@ -92,7 +92,7 @@ def measure_own_stack(folder: Path, quick: bool) -> report.Results:
             repeat("edit to live, through up.sh", own.edit_to_live)
             status.update("edit to live, with dev.sh")
             builds["edit to live, with dev.sh"] = own.edits_live(2 if quick else EDITS)
-            for function in FUNCTIONS:
+            for function in DEFINITION.functions:
                 repeat(f"cold start of {function.name}", lambda name=function.name: own.cold_start(name))  # type: ignore[misc]
             own.up()
         load = measure_load(own.project.stack, quick)
@@ -155,7 +155,9 @@ def authorizer_ttl(aws: Aws, api_id: str, seconds: int) -> Iterator[None]:
         yield
         return
     gateway = aws["apigatewayv2"]
-    (found,) = [one for one in gateway.get_authorizers(ApiId=api_id)["Items"] if one["Name"] == AUTHORIZER]
+    (found,) = [
+        one for one in gateway.get_authorizers(ApiId=api_id)["Items"] if one["Name"] == DEFINITION.authorizer.name
+    ]
     which = {"ApiId": api_id, "AuthorizerId": found["AuthorizerId"]}
     gateway.update_authorizer(**which, AuthorizerResultTtlInSeconds=seconds)
     try:

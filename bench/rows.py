@@ -9,7 +9,7 @@ from rich.table import Table
 
 from bench.load import Shot, Times, fire
 from bench.stack import OwnStack
-from stack.definition import TABLE, TABLE_KEY
+from stack.definition import DEFINITION
 
 ROWS = (10**2, 10**4, 10**6)
 QUICK_ROWS = (10, 100)
@@ -56,8 +56,8 @@ def fill(own: OwnStack, there: int, wanted: int) -> None:
 
     def write(first: int) -> None:
         codes = range(first, min(first + BATCH, wanted))
-        puts = [{"PutRequest": {"Item": {TABLE_KEY: {"S": f"row-{code}"}, **LINK}}} for code in codes]
-        client.batch_write_item(RequestItems={TABLE: puts})
+        puts = [{"PutRequest": {"Item": {"code": {"S": f"row-{code}"}, **LINK}}} for code in codes]
+        client.batch_write_item(RequestItems={DEFINITION.table_name("shortlinks"): puts})
 
     with ThreadPoolExecutor(WRITERS) as pool:
         for _ in pool.map(write, range(there, wanted, BATCH)):

@@ -6,12 +6,12 @@ README, or of the Compose files, that has to follow.
 
 import enum
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stack.errors import DefinitionError, SettingError
+from stack.errors import SettingError
 
 PROJECT = Path(__file__).resolve().parent.parent
 DEVELOPMENT_SECRET = "dev-secret-change-me"
@@ -167,19 +167,6 @@ class Settings:
             for setting in SETTINGS
             if setting.given_to is GivenTo.ENGINE
         }
-
-    def named(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the settings of these names, for a function's environment. Raise DefinitionError."""
-        given = self.for_engine()
-        values = {}
-        for name in names:
-            if name not in given:
-                raise DefinitionError(
-                    f"stack/definition.py: a function asks for {name}, which is no setting that the engine is given: "
-                    f"use {', '.join(given)}"
-                )
-            values[name] = given[name]
-        return values
 
     def warnings(self) -> list[str]:
         """Return a line for each setting that works but should be changed."""

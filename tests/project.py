@@ -19,7 +19,7 @@ import boto3
 import httpx
 
 from stack import dotenv, tokens
-from stack.definition import TABLE
+from stack.definition import DEFINITION
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 COPIED = (
@@ -112,7 +112,9 @@ class Stack:
 
     def row(self, code: str) -> dict[str, Any] | None:
         """The table's item for a code, as DynamoDB spells it."""
-        found = self.client("dynamodb").get_item(TableName=TABLE, Key={"code": {"S": code}}, ConsistentRead=True)
+        found = self.client("dynamodb").get_item(
+            TableName=DEFINITION.table_name("shortlinks"), Key={"code": {"S": code}}, ConsistentRead=True
+        )
         item: dict[str, Any] | None = found.get("Item")
         return item
 

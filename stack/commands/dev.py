@@ -17,13 +17,13 @@ import watchfiles
 
 from stack.aws import EXPLAINED, Aws, Local, explain
 from stack.commands import logs, openapi
-from stack.definition import FUNCTIONS, ROLE, Function
-from stack.deploy import package
+from stack.definition import DEFINITION
+from stack.deploy import loading, package
 from stack.deploy.package import Package
 from stack.deploy.resources import function as functions
-from stack.deploy.steps import Change, Ensured, Step, together
+from stack.deploy.steps import Change, Ensured, side_by_side
 from stack.engine.health import State, look
-from stack.errors import ResourceError
+from stack.model import Function
 from stack.settings import PROJECT, Settings
 
 DEBOUNCE = 200  # milliseconds at most that saves are gathered
@@ -37,38 +37,42 @@ class Redeployment:
 
     aws: Aws
     settings: Settings
-    role_arn: str
+    engine_url: str
     serving: dict[str, Package] = field(default_factory=dict)
 
     def start(self) -> None:
         """Note what serves, and redeploy what differs from it: it was saved while nobody watched. Raises as ``run``."""
         client = self.aws["lambda"]
-        for name in (function.name for function in FUNCTIONS):
+        for name in (function.name for function in DEFINITION.functions):
             code = package.build(self.settings.lambdas, name)
             if code.sha256 == client.get_function_configuration(FunctionName=name)["CodeSha256"]:
                 self.serving[name] = code
-        if len(self.serving) < len(FUNCTIONS):
+        if len(self.serving) < len(DEFINITION.functions):
             self.run()
 
     def run(self) -> None:
         """Redeploy the functions whose code is not what serves. Raises DeployError and the SDK's errors."""
-        packages = {function.name: package.build(self.settings.lambdas, function.name) for function in FUNCTIONS}
-        changed = [function for function in FUNCTIONS if packages[function.name] != self.serving.get(function.name)]
+        packages = {
+            function.name: package.build(self.settings.lambdas, function.name) for function in DEFINITION.functions
+        }
+        changed = [
+            function for function in DEFINITION.functions if packages[function.name] != self.serving.get(function.name)
+        ]
         if not changed:
             say("nothing to redeploy: that is what serves")
         for name in unknown(self.settings.lambdas):
             say(f"lambdas/{name}/ has no entry in stack/definition.py yet")
-        together(*(Step("function", f.name, partial(self._replace, f, packages[f.name])) for f in changed))
+        with side_by_side() as steps:
+            for one in changed:
+                steps.start("function", one.name, partial(self._replace, one, packages[one.name]))
 
     def _replace(self, function: Function, code: Package) -> Ensured:
-        try:
-            functions.ensure(self.aws, self.settings, function, code, self.role_arn)
-            functions.warm(self.aws, function)
-        except ResourceError as error:
-            if function.name not in self.serving:
-                raise
-            functions.ensure(self.aws, self.settings, function, self.serving[function.name], self.role_arn)
-            raise ResourceError(f"{error} (the version before is back)") from error
+        environment = DEFINITION.environment(function, self.settings)
+        loading.ensure(self.aws, DEFINITION, function, code, environment, self.engine_url)
+        role_name = DEFINITION.role_name(function, self.aws.region)
+        role_arn = self.aws["iam"].get_role(RoleName=role_name)["Role"]["Arn"]
+        functions.ensure(self.aws, DEFINITION, function, code, environment, role_arn)
+        functions.ensure_active(self.aws, DEFINITION, function, code, environment, role_arn)
         self.serving[function.name] = code
         return Ensured(Change.UPDATED, function.name)
 
@@ -107,9 +111,8 @@ def main() -> int:
 
 def session(settings: Settings, target: Local, at_end: str) -> None:
     """Watch and follow until KeyboardInterrupt. Raises the SDK's errors when the engine is gone."""
-    aws = Aws(("iam", "lambda"), target)
-    role_arn = aws["iam"].get_role(RoleName=ROLE)["Role"]["Arn"]
-    redeployment = Redeployment(aws, settings, role_arn)
+    aws = Aws(("iam", "lambda", "sts"), target)
+    redeployment = Redeployment(aws, settings, target.url)
     with following(target) as gone:
         watching = False
         for changes in watchfiles.watch(
@@ -158,7 +161,7 @@ def following(target: Local) -> Iterator[threading.Event]:
 
     def follow() -> None:
         try:
-            names = [function.name for function in FUNCTIONS]
+            names = [function.name for function in DEFINITION.functions]
             for _ in logs.follow(logs.logs_client(target), names, since, lambda line: print(line, flush=True)):
                 if done.wait(logs.LOOK_EVERY):
                     return
@@ -179,7 +182,9 @@ def following(target: Local) -> Iterator[threading.Event]:
 
 def unknown(lambdas: Path) -> list[str]:
     """The folders with a handler that no function of the definition has."""
-    return sorted({path.parent.name for path in lambdas.glob("*/handler.py")} - {one.name for one in FUNCTIONS})
+    return sorted(
+        {path.parent.name for path in lambdas.glob("*/handler.py")} - {one.name for one in DEFINITION.functions}
+    )
 
 
 def up() -> bool:

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from stack.aws import EXPLAINED, Aws, Local, explain
-from stack.definition import FUNCTIONS
+from stack.definition import DEFINITION
 from stack.settings import Settings
 
 LOOK_EVERY = 0.3  # seconds
@@ -105,7 +105,7 @@ def main(names: Sequence[str]) -> int:
     """Follow the functions that are named, or all; 1 with one line on stderr if that cannot be."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # even where the parent process ignores it
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads it may have seen enough
-    known = [function.name for function in FUNCTIONS]
+    known = [function.name for function in DEFINITION.functions]
     if unknown := sorted(set(names) - set(known)):
         print(f"error: there is no function {unknown[0]!r}: {', '.join(known)}", file=sys.stderr)
         return 1

@@ -8,7 +8,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from stack.definition import FUNCTIONS, Function, Route
+from stack.definition import DEFINITION
+from stack.model import Function, Route
 from stack.settings import PROJECT
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -25,7 +26,7 @@ def update(document: Path = PROJECT / "openapi.yaml", lambdas: Path = PROJECT / 
     yaml.indent(mapping=2, sequence=4, offset=2)
     described = yaml.load(document.read_text())
     paths = described["paths"]
-    wanted = {route.key: (function, route) for function in FUNCTIONS for route in function.routes}
+    wanted = {route.key: (function, route) for function in DEFINITION.functions for route in function.routes}
     there = {f"{method.upper()} {path}" for path, item in paths.items() for method in item if method in METHODS}
     for key in sorted(there - wanted.keys()):
         method, path = key.split(" ", 1)

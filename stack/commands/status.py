@@ -13,7 +13,7 @@ from typing import Any
 from stack import http_client
 from stack.aws import EXPLAINED, Aws, Local, explain
 from stack.commands import logs
-from stack.definition import FUNCTIONS, TABLE
+from stack.definition import DEFINITION
 from stack.deploy import package
 from stack.engine.embedded import Embedded
 from stack.engine.health import State, look
@@ -22,6 +22,7 @@ from stack.outputs import API_ID_FILE, API_URL_FILE
 from stack.settings import Settings
 
 COUNTED = 10_000  # links; more would take a while to read
+TABLE = DEFINITION.table_name("shortlinks")
 ERRORS_SHOWN = 5
 ERRORS_SINCE = 24 * 60 * 60  # seconds
 
@@ -66,7 +67,7 @@ def engine(url: str, embedded: Embedded) -> str:
 def functions(aws: Aws, lambdas: Path) -> Iterator[str]:
     """A line for each function: whether its code is the working tree's, how old it is, and its hash."""
     client = aws["lambda"]
-    for name in (function.name for function in FUNCTIONS):
+    for name in (function.name for function in DEFINITION.functions):
         try:
             current = client.get_function_configuration(FunctionName=name)
         except client.exceptions.ResourceNotFoundException:
@@ -111,7 +112,7 @@ def errors(aws: Aws) -> Iterator[str]:
     """The errors that the functions have logged of late, in order."""
     since = int((time.time() - ERRORS_SINCE) * 1000)
     found: list[tuple[int, str]] = []
-    for name in (function.name for function in FUNCTIONS):
+    for name in (function.name for function in DEFINITION.functions):
         for when, text in logs.Tail(aws["logs"], name, since, pattern="ERROR").new():
             if line := logs.readable(when, name, text):
                 found.append((when, line))

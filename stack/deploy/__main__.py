@@ -5,7 +5,7 @@ import os
 import sys
 import time
 
-from stack import outputs
+from stack import model, outputs
 from stack.aws import EXPLAINED, Aws, Local, Remote, explain
 from stack.deploy import build
 from stack.settings import Settings
@@ -37,6 +37,7 @@ def main() -> int:
 def _build(parts: list[str], local: bool) -> None:
     started = time.perf_counter()
     settings = Settings.from_environment(os.environ)
+    definition = model.load(settings.name_prefix)
     target: Local | Remote
     if local:
         # A hook runs where its engine does, and GATEWAY_PORT is where that engine listens.
@@ -50,12 +51,12 @@ def _build(parts: list[str], local: bool) -> None:
     # The engine logs what follows behind a prefix of its own: the empty line keeps the columns straight.
     print(f"\n==> {' and '.join(parts)}: account {aws.account}, {aws.region}, {engine_url or 'AWS'}", flush=True)
     if "table" in parts:
-        build.build_table(aws)
+        build.build_table(aws, definition)
     if "api" in parts:
         for warning in settings.warnings():
             print(f"  warning: {warning}")
         with outputs.turn(settings.outputs):
-            url = build.build_api(aws, settings, engine_url)
+            url = build.build_api(aws, definition, settings, engine_url)
         print(f"==> ready in {time.perf_counter() - started:.1f} s: {url}")
         print(f"    try: {FIRST_REQUEST.format(url=url)}")
 

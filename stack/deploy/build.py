@@ -1,45 +1,73 @@
-"""The order of the build. The steps of one ``together`` do not need each other, and run side by side."""
+"""The order of the build. What is started under one ``side_by_side`` does not need each other."""
 
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
 
 from stack import outputs
 from stack.aws import Aws
-from stack.definition import API, AUTHORIZER, AUTHORIZER_FUNCTION, FUNCTIONS, ROLE, STAGE, TABLE, check
-from stack.deploy import leftovers, package, probe
+from stack.deploy import loading, package, probe
 from stack.deploy.package import Package
-from stack.deploy.resources import authorizer, function, http_api, integration, permission, role, route, stage, table
-from stack.deploy.steps import Step, together
+from stack.deploy.resources import (
+    Removals,
+    authorizer,
+    function,
+    http_api,
+    integration,
+    permission,
+    role,
+    route,
+    stage,
+    table,
+)
+from stack.deploy.steps import Ensured, side_by_side
+from stack.model import Definition, Function
 from stack.settings import Settings
 
-TABLE_SERVICES = ("dynamodb", "sts")
+TABLE_SERVICES = ("dynamodb", "lambda", "sts")
 API_SERVICES = ("sts", "iam", "lambda", "apigatewayv2", "dynamodb")
 
 
-def build_table(aws: Aws) -> None:
-    """Part 2 of the tutorial: the table. Raises DeployError."""
-    together(Step("table", TABLE, partial(table.ensure, aws)))
+@dataclass(frozen=True)
+class Source:
+    """What a function is made from: its entry in the definition, its code and its environment."""
+
+    function: Function
+    package: Package
+    environment: Mapping[str, str]
 
 
-def build_api(aws: Aws, settings: Settings, engine_url: str | None) -> str:
-    """Part 4 of the tutorial: everything else, up to the published outputs. Returns the API's URL.
+def build_table(aws: Aws, definition: Definition) -> None:
+    """Build part 2 of the tutorial: the tables. Raises DeployError."""
+    with side_by_side() as steps:
+        for one in definition.tables:
+            steps.start("table", definition.table_name(one), partial(table.ensure, aws, definition, one))
+
+
+def build_api(aws: Aws, definition: Definition, settings: Settings, engine_url: str | None) -> str:
+    """Build part 4 of the tutorial: everything else, up to the published outputs. Return the API's URL.
 
     ``engine_url`` is the local engine's, or None for AWS itself. Raises DeployError. Bad sources
     and a bad outputs folder are found before anything is touched, so what is up stays up; a
-    build that fails later withdraws the outputs, for there is no telling what still answers.
+    build that fails later withdraws the outputs, for nobody knows what still answers.
     """
-    check(FUNCTIONS)
-    settings.named(name for function in FUNCTIONS for name in function.settings)
     outputs.check(settings.outputs)
-    packages = {function.name: package.build(settings.lambdas, function.name) for function in FUNCTIONS}
+    sources = read_sources(definition, settings)
+    for one in definition.tables:
+        table.require(aws, definition, one)
+    if engine_url is not None:
+        check_sources(aws, definition, sources, engine_url)
     try:
-        api_id = _converge(aws, settings, packages)
-        base_url = f"{http_api.endpoint(aws, api_id)}/{STAGE}"
+        api_id = _converge(aws, definition, settings, sources)
+        base_url = f"{http_api.endpoint(aws, api_id)}/{definition.stage}"
         public_url = base_url
         if engine_url is not None:
-            path = f"_aws/execute-api/{api_id}/{STAGE}"
+            path = f"_aws/execute-api/{api_id}/{definition.stage}"
             base_url = f"{engine_url}/{path}"
             public_url = f"http://127.0.0.1:{settings.host_port}/{path}"
-        together(Step("probe", "shorten and follow", partial(probe.ensure, aws, settings, base_url)))
+        with side_by_side() as steps:
+            steps.start("probe", "shorten and follow", partial(probe.ensure, aws, definition, settings, base_url))
     except BaseException:
         outputs.withdraw(settings.outputs)
         raise
@@ -47,41 +75,83 @@ def build_api(aws: Aws, settings: Settings, engine_url: str | None) -> str:
     return public_url
 
 
-def _converge(aws: Aws, settings: Settings, packages: dict[str, Package]) -> str:
-    """Bring every resource to where it should be; the API's ID."""
-    table.require(aws)
-    made = together(
-        Step("role", ROLE, partial(role.ensure, aws)),
-        Step("API", API, partial(http_api.ensure, aws, settings)),
-    )
-    role_arn, api_id = made["role", ROLE], made["API", API]
-    made |= together(
-        *(
-            Step("function", f.name, partial(function.ensure, aws, settings, f, packages[f.name], role_arn))
-            for f in FUNCTIONS
+def read_sources(definition: Definition, settings: Settings) -> list[Source]:
+    """Read the code and the environment of every function. Raises PackageError and DefinitionError."""
+    return [
+        Source(one, package.build(settings.lambdas, one.name), definition.environment(one, settings))
+        for one in definition.functions
+    ]
+
+
+def check_sources(aws: Aws, definition: Definition, sources: Sequence[Source], engine_url: str) -> None:
+    """Raise PackageError if the code of a function, unless the engine has it already, cannot be loaded."""
+    with side_by_side() as steps:
+        for one in sources:
+            check = partial(loading.ensure, aws, definition, one.function, one.package, one.environment, engine_url)
+            steps.start("code", one.function.name, check)
+
+
+def _converge(aws: Aws, definition: Definition, settings: Settings, sources: Sequence[Source]) -> str:
+    """Bring every resource to where the definition has it; return the API's ID."""
+    functions = definition.functions
+    routed = [one for one in functions if one.routes]
+    gate = definition.authorizer_function
+
+    with side_by_side() as steps:
+        roles = {
+            one.name: steps.start("role", definition.function_name(one), partial(role.ensure, aws, definition, one))
+            for one in functions
+        }
+        api = steps.start("API", definition.stack_name, partial(http_api.ensure, aws, definition, settings))
+    api_id = api.result()
+
+    def function_step(ensure: Callable[..., Ensured], source: Source) -> "Future[str]":
+        one = source.function
+        role_arn = roles[one.name].result()
+        arguments = (aws, definition, one, source.package, source.environment, role_arn)
+        return steps.start("function", definition.function_name(one), partial(ensure, *arguments))
+
+    with side_by_side() as steps:
+        started = {one.function.name: function_step(function.ensure, one) for one in sources}
+    arns = {name: one.result() for name, one in started.items()}
+
+    with side_by_side() as steps:
+        for source in sources:
+            function_step(function.ensure_active, source)
+        integrations = {
+            one.name: steps.start(
+                "integration", one.name, partial(integration.ensure, aws, api_id, one, arns[one.name])
+            )
+            for one in routed
+        }
+        authorizing = steps.start(
+            "authorizer",
+            definition.authorizer.name,
+            partial(authorizer.ensure, aws, definition, settings, api_id, arns[gate.name]),
         )
-    )
-    routed = [f for f in FUNCTIONS if f.routes]
-    gate = AUTHORIZER_FUNCTION.name
-    made |= together(
-        *(Step("warm-up", f.name, partial(function.warm, aws, f)) for f in FUNCTIONS),
-        *(
-            Step("integration", f.name, partial(integration.ensure, aws, api_id, f.name, made["function", f.name]))
-            for f in routed
-        ),
-        Step("authorizer", AUTHORIZER, partial(authorizer.ensure, aws, settings, api_id, made["function", gate])),
-    )
-    authorizer_id = made["authorizer", AUTHORIZER]
-    together(
-        *(
-            Step("route", r.key, partial(route.ensure, aws, api_id, r, made["integration", f.name], authorizer_id))
-            for f in routed
-            for r in f.routes
-        ),
-        Step("stage", STAGE, partial(stage.ensure, aws, api_id)),
-        *(Step("permission", f.name, partial(permission.ensure, aws, f.name, f"{api_id}/*")) for f in routed),
-        Step("permission", gate, partial(permission.ensure, aws, gate, f"{api_id}/authorizers/{authorizer_id}")),
-    )
-    for removals in leftovers.found(aws, api_id):
-        together(*removals)
+    authorizer_id = authorizing.result()
+
+    with side_by_side() as steps:
+        for one in routed:
+            target = integrations[one.name].result()
+            for key in one.routes:
+                steps.start("route", key.key, partial(route.ensure, aws, api_id, key, target, authorizer_id))
+        steps.start("stage", definition.stage, partial(stage.ensure, aws, definition, api_id))
+        invokers = [(one, f"{api_id}/*") for one in routed] + [(gate, f"{api_id}/authorizers/{authorizer_id}")]
+        for one, invoker in invokers:
+            name = definition.function_name(one)
+            steps.start("permission", name, partial(permission.ensure, aws, definition, one, invoker))
+
+    # What the definition has no more goes in the order that AWS asks for: what leads to a resource before it.
+    _remove("route", route.removals(aws, definition, api_id))
+    _remove("integration", integration.removals(aws, definition, api_id))
+    _remove("function", function.removals(aws, definition))
+    _remove("permission", permission.removals(aws, definition))
+    _remove("role", role.removals(aws, definition))
     return api_id
+
+
+def _remove(kind: str, removals: Removals) -> None:
+    with side_by_side() as steps:
+        for name, remove in list(removals):
+            steps.start(kind, name, remove)

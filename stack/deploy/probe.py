@@ -10,11 +10,12 @@ from http import HTTPStatus
 
 from stack import http_client, tokens
 from stack.aws import Aws
-from stack.definition import TABLE, TABLE_KEY
 from stack.deploy.steps import Change, Ensured
 from stack.errors import ProbeError
+from stack.model import Definition
 from stack.settings import Settings
 
+TABLE, KEY = "shortlinks", "code"
 # Nobody else's link: only a row with this owner is ever deleted.
 OWNER = CODE = "__deployment-probe__"
 PATIENCE = 60  # seconds; a new API on AWS, or a first container on LocalStack, takes some
@@ -29,7 +30,7 @@ NOT_YET = (  # what the gateway may answer while it, or a function, is starting
 )
 
 
-def ensure(aws: Aws, settings: Settings, base_url: str) -> Ensured:
+def ensure(aws: Aws, definition: Definition, settings: Settings, base_url: str) -> Ensured:
     """Shorten and follow a link at ``base_url``, and remove it again; raises ProbeError if that fails.
 
     Two probes may meet on the one code, so "taken" and "already removed" are right answers too.
@@ -46,8 +47,8 @@ def ensure(aws: Aws, settings: Settings, base_url: str) -> Ensured:
     finally:
         with contextlib.suppress(dynamodb.exceptions.ConditionalCheckFailedException):  # already removed
             dynamodb.delete_item(
-                TableName=TABLE,
-                Key={TABLE_KEY: {"S": CODE}},
+                TableName=definition.table_name(TABLE),
+                Key={KEY: {"S": CODE}},
                 ConditionExpression="owner_id = :probe",
                 ExpressionAttributeValues={":probe": {"S": OWNER}},
             )

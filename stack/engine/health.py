@@ -13,7 +13,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from stack import http_client
-from stack.definition import STAGE
+from stack.definition import DEFINITION
 from stack.outputs import API_ID_FILE
 from stack.settings import PROJECT
 
@@ -44,7 +44,7 @@ def look(engine_url: str, outputs: Path) -> State:
         return State.FAILED
     try:
         api_id = (outputs / API_ID_FILE).read_text().strip()
-        answer = http_client.request("GET", f"{engine_url}/_aws/execute-api/{api_id}/{STAGE}/r/{NO_LINK}")
+        answer = http_client.request("GET", f"{engine_url}/_aws/execute-api/{api_id}/{DEFINITION.stage}/r/{NO_LINK}")
     except OSError:
         return State.FAILED
     right = answer.status in (HTTPStatus.FOUND, HTTPStatus.NOT_FOUND) and not answer.by_gateway

@@ -8,26 +8,34 @@ from typing import Any
 import httpx
 import pytest
 
-from project import CHECKOUT, TLS, Project, Stack, until
-from stack.definition import API_ID, ROLE
+import builds
+from project import CHECKOUT, DEFAULTS, TLS, Project, Stack, until
+from stack.definition import DEFINITION
 from stack.deploy import package
 
 ANYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
 Break = Callable[[Stack], object]
 LINK = {"long_url": "https://example.com/", "code": "kept"}
+FUNCTIONS = [DEFINITION.function_name(function) for function in DEFINITION.functions]
+ROUTED = [DEFINITION.function_name(function) for function in DEFINITION.functions if function.routes]
+INVOKED = [*ROUTED, DEFINITION.authorizer.function]
+ROUTES = [route.key for route in DEFINITION.routes]
+TABLES = [DEFINITION.table_name(table) for table in DEFINITION.tables]
+ROLES = [DEFINITION.role_name(function, DEFAULTS["AWS_DEFAULT_REGION"]) for function in DEFINITION.functions]
+ROLE = ROLES[0]
 
 
 def resources(stack: Stack) -> dict[str, Any]:
-    """Everything that the deployment decides, with IDs of the engine's choosing replaced by what they stand for."""
+    """Return all that the deployment decides, with IDs of the engine's choosing replaced by what they stand for."""
     gateway, functions, api = stack.client("apigatewayv2"), stack.client("lambda"), {"ApiId": stack.api_id}
-    table = stack.client("dynamodb").describe_table(TableName="shortlinks")["Table"]
+    tables = [stack.client("dynamodb").describe_table(TableName=name)["Table"] for name in TABLES]
     integrations = gateway.get_integrations(**api)["Items"]
     authorizers = gateway.get_authorizers(**api)["Items"]
     routes = gateway.get_routes(**api)["Items"]
     targets = {f"integrations/{one['IntegrationId']}": one["IntegrationUri"] for one in integrations}
     names = {one["AuthorizerId"]: one["Name"] for one in authorizers}
-    seen = {
-        "apis": [_pick(one, "ApiId Name ProtocolType CorsConfiguration") for one in gateway.get_apis()["Items"]],
+    seen: dict[str, list[Any]] = {
+        "apis": [_pick(one, "ApiId Name ProtocolType CorsConfiguration Tags") for one in gateway.get_apis()["Items"]],
         "integrations": [
             _pick(one, "IntegrationType IntegrationUri IntegrationMethod PayloadFormatVersion TimeoutInMillis")
             for one in integrations
@@ -44,27 +52,29 @@ def resources(stack: Stack) -> dict[str, Any]:
             (one["RouteKey"], one["AuthorizationType"], targets.get(one["Target"]), names.get(one.get("AuthorizerId")))
             for one in routes
         ],
-        "stages": [_pick(one, "StageName AutoDeploy") for one in gateway.get_stages(**api)["Items"]],
+        "stages": [_pick(one, "StageName AutoDeploy Tags") for one in gateway.get_stages(**api)["Items"]],
         "functions": [
-            _pick(one, "FunctionName Runtime Handler Timeout MemorySize Role Environment CodeSha256")
+            {
+                **_pick(one, "FunctionName Runtime Handler Timeout MemorySize Role Environment CodeSha256"),
+                "Tags": functions.list_tags(Resource=one["FunctionArn"])["Tags"],
+            }
             for one in functions.list_functions()["Functions"]
         ],
-        "policies": [
-            _replaced(functions.get_policy(FunctionName=name)["Policy"], names)
-            for name in ("shorten", "redirect", "authorizer")
+        "policies": [_replaced(functions.get_policy(FunctionName=name)["Policy"], names) for name in INVOKED],
+        "tables": [(one["TableName"], one["KeySchema"], one["BillingModeSummary"]["BillingMode"]) for one in tables],
+        "roles": [
+            (one["RoleName"], one["AssumeRolePolicyDocument"], _rights(stack, one["RoleName"]))
+            for one in stack.client("iam").list_roles()["Roles"]
         ],
-        "table": (table["KeySchema"], table["BillingModeSummary"]["BillingMode"]),
-        "trust": stack.client("iam").get_role(RoleName=ROLE)["Role"]["AssumeRolePolicyDocument"],
-        "rights": _rights(stack),
     }
-    return {kind: sorted(found, key=str) if isinstance(found, list) else found for kind, found in seen.items()}
+    return {kind: sorted(found, key=str) for kind, found in seen.items()}
 
 
-def _rights(stack: Stack) -> Any:
+def _rights(stack: Stack, role: str) -> Any:
     iam = stack.client("iam")
     return [
-        iam.get_role_policy(RoleName=ROLE, PolicyName=name)["PolicyDocument"]
-        for name in iam.list_role_policies(RoleName=ROLE)["PolicyNames"]
+        iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
     ]
 
 
@@ -79,41 +89,56 @@ def _replaced(policy: str, names: dict[str, str]) -> Any:
 
 
 def _part(stack: Stack, kind: str, name: str, value: str) -> dict[str, Any]:
-    """The arguments that name the one part of the API with this setting."""
+    """Return the arguments that name the one part of the API with this setting."""
     parts = getattr(stack.client("apigatewayv2"), f"get_{kind}s")(ApiId=stack.api_id)["Items"]
     (found,) = [part for part in parts if value in str(part.get(name))]
     id_name = f"{kind.title()}Id"
     return {"ApiId": stack.api_id, id_name: found[id_name]}
 
 
-DELETIONS: dict[str, Break] = {
-    "table": lambda s: s.client("dynamodb").delete_table(TableName="shortlinks"),
-    **{
-        f"function {name}": lambda s, name=name: s.client("lambda").delete_function(FunctionName=name)  # type: ignore[misc]
-        for name in ("shorten", "redirect", "authorizer")
-    },
-    **{
-        f"permission {name}": lambda s, name=name: s.client("lambda").remove_permission(  # type: ignore[misc]
-            FunctionName=name, StatementId="api-gateway"
-        )
-        for name in ("shorten", "redirect", "authorizer")
-    },
-    "API": lambda s: s.client("apigatewayv2").delete_api(ApiId=s.api_id),
-    **{
-        f"integration {name}": lambda s, name=name: s.client("apigatewayv2").delete_integration(  # type: ignore[misc]
-            **_part(s, "integration", "IntegrationUri", f":{name}")
-        )
-        for name in ("shorten", "redirect")
-    },
-    "authorizer": lambda s: s.client("apigatewayv2").delete_authorizer(**_part(s, "authorizer", "Name", "jwt-auth")),
-    **{
-        f"route {key}": lambda s, key=key: s.client("apigatewayv2").delete_route(**_part(s, "route", "RouteKey", key))  # type: ignore[misc]
-        for key in ("POST /shorten", "GET /r/{code}", "HEAD /r/{code}")
-    },
-    "stage": lambda s: s.client("apigatewayv2").delete_stage(ApiId=s.api_id, StageName="dev"),
-    "role": lambda s: (
-        s.client("iam").delete_role_policy(RoleName=ROLE, PolicyName="shortener"),
-        s.client("iam").delete_role(RoleName=ROLE),
+def _delete_tables(stack: Stack) -> None:
+    for name in TABLES:
+        stack.client("dynamodb").delete_table(TableName=name)
+
+
+def _delete_functions(stack: Stack) -> None:
+    for name in FUNCTIONS:
+        stack.client("lambda").delete_function(FunctionName=name)
+
+
+def _delete_permissions(stack: Stack) -> None:
+    for name in INVOKED:
+        stack.client("lambda").remove_permission(FunctionName=name, StatementId="api-gateway")
+
+
+def _delete_integrations(stack: Stack) -> None:
+    for name in ROUTED:
+        stack.client("apigatewayv2").delete_integration(**_part(stack, "integration", "IntegrationUri", f":{name}"))
+
+
+def _delete_routes(stack: Stack) -> None:
+    for key in ROUTES:
+        stack.client("apigatewayv2").delete_route(**_part(stack, "route", "RouteKey", key))
+
+
+def _delete_roles(stack: Stack) -> None:
+    for name in ROLES:
+        stack.client("iam").delete_role_policy(RoleName=name, PolicyName="shortener")
+        stack.client("iam").delete_role(RoleName=name)
+
+
+# What does not depend on each other is broken together, so that there are fewer builds.
+DELETIONS: dict[str, tuple[Break, ...]] = {
+    "the API": (lambda s: s.client("apigatewayv2").delete_api(ApiId=s.api_id),),
+    "tables, functions and roles": (_delete_tables, _delete_functions, _delete_roles),
+    "routes, permissions and the stage": (
+        _delete_routes,
+        _delete_permissions,
+        lambda s: s.client("apigatewayv2").delete_stage(ApiId=s.api_id, StageName="dev"),
+    ),
+    "integrations and the authorizer": (
+        _delete_integrations,
+        lambda s: s.client("apigatewayv2").delete_authorizer(**_part(s, "authorizer", "Name", "jwt-auth")),
     ),
 }
 
@@ -123,12 +148,12 @@ def _function(name: str, **changes: Any) -> Break:
 
 
 def _route(key: str, **changes: Any) -> Break:
-    return lambda s: s.client("apigatewayv2").update_route(**_part(s, "route", "RouteKey", key), **changes)
+    return lambda s: s.client("apigatewayv2").update_route(**_part(s, "route", "OperationName", key), **changes)
 
 
-def _integration(**changes: Any) -> Break:
+def _integration(name: str, **changes: Any) -> Break:
     return lambda s: s.client("apigatewayv2").update_integration(
-        **_part(s, "integration", "IntegrationUri", ":redirect"), **changes
+        **_part(s, "integration", "Description", f"function {name}"), **changes
     )
 
 
@@ -155,61 +180,66 @@ def _permission(name: str, source_arn: str) -> Break:
     return change
 
 
-CHANGES: dict[str, Break] = {
-    "billing mode": lambda s: s.client("dynamodb").update_table(
-        TableName="shortlinks",
-        BillingMode="PROVISIONED",
-        ProvisionedThroughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
+CHANGES: dict[str, tuple[Break, ...]] = {
+    "one setting of each": (
+        lambda s: s.client("dynamodb").update_table(
+            TableName="shortlinks",
+            BillingMode="PROVISIONED",
+            ProvisionedThroughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
+        ),
+        lambda s: s.client("lambda").update_function_code(
+            FunctionName="redirect", ZipFile=package.build(CHECKOUT / "lambdas", "shorten").content
+        ),
+        _function("shorten", Environment={"Variables": {"TABLE": "other"}}),
+        _function("authorizer", Environment={"Variables": {"JWT_SECRET": "other"}}),
+        lambda s: s.client("iam").update_assume_role_policy(
+            RoleName=ROLE, PolicyDocument='{"Version": "2012-10-17", "Statement": []}'
+        ),
+        _api(Name="other"),
+        _integration("redirect", IntegrationUri="arn:aws:lambda:us-east-1:000000000000:function:shorten"),
+        _authorizer(AuthorizerUri="arn:aws:lambda:us-east-1:000000000000:function:redirect"),
+        _route("POST /shorten", AuthorizationType="NONE"),
+        _route("HEAD /r/{code}", RouteKey="HEAD /other"),
+        lambda s: s.client("apigatewayv2").update_stage(ApiId=s.api_id, StageName="dev", AutoDeploy=False),
+        _permission("redirect", "arn:aws:execute-api:us-east-1:000000000000:*"),
     ),
-    "code": lambda s: s.client("lambda").update_function_code(
-        FunctionName="redirect",
-        ZipFile=package.build(CHECKOUT / "lambdas", "shorten").content,
+    "another setting of each": (
+        _function("redirect", Timeout=3),
+        _function("shorten", Handler="index.handler"),
+        _function("authorizer", Role="arn:aws:iam::000000000000:role/other"),
+        lambda s: s.client("iam").delete_role_policy(RoleName=ROLES[1], PolicyName="shortener"),
+        _api(CorsConfiguration={"AllowOrigins": ["https://example.com"]}),
+        _integration("redirect", PayloadFormatVersion="1.0"),
+        _authorizer(AuthorizerResultTtlInSeconds=300),
+        _route("GET /r/{code}", AuthorizationType="AWS_IAM"),
+        _permission("authorizer", f"arn:aws:execute-api:us-east-1:000000000000:{DEFINITION.api_id}/*"),
     ),
-    "timeout": _function("redirect", Timeout=3),
-    "memory": _function("redirect", MemorySize=128),
-    "handler": _function("shorten", Handler="index.handler"),
-    "runtime": _function("shorten", Runtime="python3.11"),
-    "environment": _function("shorten", Environment={"Variables": {"TABLE": "other"}}),
-    "secret": _function("authorizer", Environment={"Variables": {"JWT_SECRET": "other"}}),
-    "function's role": _function("shorten", Role="arn:aws:iam::000000000000:role/other"),
-    "trust": lambda s: s.client("iam").update_assume_role_policy(
-        RoleName=ROLE, PolicyDocument='{"Version": "2012-10-17", "Statement": []}'
+    "a third setting of each": (
+        _function("redirect", MemorySize=128),
+        _function("shorten", Runtime="python3.11"),
+        lambda s: s.client("iam").put_role_policy(
+            RoleName=ROLE, PolicyName="shortener", PolicyDocument=json.dumps(ANYTHING)
+        ),
+        lambda s: s.client("apigatewayv2").delete_cors_configuration(ApiId=s.api_id),
+        _integration("redirect", TimeoutInMillis=50),
+        _authorizer(EnableSimpleResponses=False),
+        _route("GET /r/{code}", Target="integrations/none"),
     ),
-    "rights gone": lambda s: s.client("iam").delete_role_policy(RoleName=ROLE, PolicyName="shortener"),
-    "rights": lambda s: s.client("iam").put_role_policy(
-        RoleName=ROLE, PolicyName="shortener", PolicyDocument=json.dumps(ANYTHING)
-    ),
-    "API name": _api(Name="other"),
-    "CORS origins": _api(CorsConfiguration={"AllowOrigins": ["https://example.com"]}),
-    "CORS gone": lambda s: s.client("apigatewayv2").delete_cors_configuration(ApiId=s.api_id),
-    "integration's function": _integration(IntegrationUri="arn:aws:lambda:us-east-1:000000000000:function:shorten"),
-    "integration's format": _integration(PayloadFormatVersion="1.0"),
-    "integration's timeout": _integration(TimeoutInMillis=50),
-    "authorizer's name": _authorizer(Name="other"),
-    "authorizer's function": _authorizer(AuthorizerUri="arn:aws:lambda:us-east-1:000000000000:function:redirect"),
-    "authorizer's TTL": _authorizer(AuthorizerResultTtlInSeconds=300),
-    "authorizer's answers": _authorizer(EnableSimpleResponses=False),
-    "authorizer's format": _authorizer(AuthorizerPayloadFormatVersion="1.0"),
-    "identity source": _authorizer(IdentitySource=["$request.querystring.token"]),
-    "route open to all": _route("POST /shorten", AuthorizationType="NONE"),
-    "route closed": _route("GET /r/{code}", AuthorizationType="AWS_IAM"),
-    "route's key": _route("HEAD /r/{code}", RouteKey="HEAD /other"),
-    "route's target": _route("GET /r/{code}", Target="integrations/none"),
-    "stage without auto-deploy": lambda s: s.client("apigatewayv2").update_stage(
-        ApiId=s.api_id, StageName="dev", AutoDeploy=False
-    ),
-    "permission for any API": _permission("redirect", "arn:aws:execute-api:us-east-1:000000000000:*"),
-    "permission for any authorizer": _permission(
-        "authorizer", f"arn:aws:execute-api:us-east-1:000000000000:{API_ID}/*"
-    ),
-    "route twice": lambda s: s.client("apigatewayv2").create_route(ApiId=s.api_id, RouteKey="POST /shorten"),
-    "integration twice": lambda s: s.client("apigatewayv2").create_integration(
-        ApiId=s.api_id,
-        IntegrationType="AWS_PROXY",
-        IntegrationUri="arn:aws:lambda:us-east-1:000000000000:function:redirect",
-    ),
-    "authorizer twice": lambda s: s.client("apigatewayv2").create_authorizer(
-        ApiId=s.api_id, Name="jwt-auth", AuthorizerType="REQUEST", IdentitySource=["$request.header.Authorization"]
+    "a fourth setting, and duplicates with our mark": (
+        _authorizer(AuthorizerPayloadFormatVersion="1.0"),
+        _authorizer(IdentitySource=["$request.querystring.token"]),
+        lambda s: s.client("apigatewayv2").create_route(
+            ApiId=s.api_id, RouteKey="POST /shorten", OperationName="POST /shorten"
+        ),
+        lambda s: s.client("apigatewayv2").create_integration(
+            ApiId=s.api_id,
+            IntegrationType="AWS_PROXY",
+            IntegrationUri="arn:aws:lambda:us-east-1:000000000000:function:redirect",
+            Description="function redirect",
+        ),
+        lambda s: s.client("apigatewayv2").create_authorizer(
+            ApiId=s.api_id, Name="jwt-auth", AuthorizerType="REQUEST", IdentitySource=["$request.header.Authorization"]
+        ),
     ),
 }
 
@@ -226,50 +256,62 @@ def _works(stack: Stack) -> None:
 @pytest.mark.parametrize("name", DELETIONS)
 def test_what_was_deleted_is_made_again(built: Project, name: str) -> None:
     before = resources(built.stack)
-    DELETIONS[name](built.stack)
-    done = built.deploy()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " created " in done.stdout
+    for delete in DELETIONS[name]:
+        delete(built.stack)
+    assert builds.succeed(built).changes("created")
     assert resources(built.stack) == before
     _works(built.stack)
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_what_was_changed_is_set_again(built: Project, name: str) -> None:
-    before = resources(built.stack)
-    CHANGES[name](built.stack)
-    assert resources(built.stack) != before
-    done = built.deploy()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " updated " in done.stdout
+    before = broken = resources(built.stack)
+    for change in CHANGES[name]:
+        change(built.stack)
+        assert resources(built.stack) != broken
+        broken = resources(built.stack)
+    assert builds.succeed(built).changes("updated")
     assert resources(built.stack) == before
     _works(built.stack)
 
 
 def test_a_second_run_changes_nothing(built: Project) -> None:
     before = resources(built.stack)
-    done = built.deploy()
-    assert done.returncode == 0
-    assert "created" not in done.stdout
-    assert "updated" not in done.stdout
+    done = builds.succeed(built)
+    assert not done.changes("created") | done.changes("updated") | done.changes("removed")
     assert resources(built.stack) == before
+
+
+def test_a_role_has_the_rights_on_the_tables_that_its_function_uses_and_no_others(built: Project) -> None:
+    granted = {}
+    for function in DEFINITION.functions:
+        ((policy),) = _rights(built.stack, DEFINITION.role_name(function, "us-east-1"))
+        statements = policy["Statement"]
+        assert all("*" not in action for one in statements for action in one["Action"])
+        assert statements[0]["Resource"].endswith(f":log-group:/aws/lambda/{function.name}:*")
+        granted[function.name] = {
+            (action, one["Resource"].rpartition("/")[2]) for one in statements[1:] for action in one["Action"]
+        }
+    assert granted["authorizer"] == set()
+    assert ("dynamodb:PutItem", "shortlinks") in granted["shorten"]
+    assert ("dynamodb:GetItem", "shortlinks") not in granted["shorten"]
+    assert {("dynamodb:GetItem", "shortlinks"), ("dynamodb:UpdateItem", "shortlinks")} <= granted["redirect"]
 
 
 def test_the_probe_leaves_no_row_and_keeps_every_link(built: Project) -> None:
     built.stack.shorten(LINK)
     before = built.stack.client("dynamodb").scan(TableName="shortlinks")["Items"]
-    assert built.deploy().returncode == 0
+    builds.succeed(built)
     assert built.stack.client("dynamodb").scan(TableName="shortlinks")["Items"] == before
 
 
 def test_two_builds_at_once_end_in_one_stack(built: Project) -> None:
     before = resources(built.stack)
-    built.stack.client("apigatewayv2").delete_api(ApiId=built.stack.api_id)
-    built.stack.client("lambda").delete_function(FunctionName="redirect")
+    builds.empty(built)
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: built.deploy(), range(2))
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    assert built.deploy().returncode == 0
+    builds.succeed(built)
     assert resources(built.stack) == before
 
 

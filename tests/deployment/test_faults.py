@@ -11,7 +11,7 @@ import pytest
 
 from engine_proxy import Drop, Reply, Request, proxy
 from project import TLS, Project
-from stack.definition import API_ID
+from stack.definition import DEFINITION
 
 # Calls of a build from nothing that has to wait for a function.
 WAITING = [f"GET /2015-03-31/functions/{name}" for name in ("shorten", "redirect", "authorizer")]
@@ -65,7 +65,7 @@ SOME = (
 
 
 def name_of(request: Request) -> str:
-    return re.sub(rf"/{API_ID}\b", "/API", request.operation)
+    return re.sub(rf"/{DEFINITION.api_id}\b", "/API", request.operation)
 
 
 class Through:
@@ -107,12 +107,12 @@ def empty(project: Project) -> None:
 def assert_one_stack(project: Project) -> None:
     """One of each, and it answers."""
     assert sorted(path.name for path in project.outputs.iterdir()) == ["api_id", "api_url"]
-    stack = project.stack.__class__(f"{project.engine}/_aws/execute-api/{API_ID}/dev")
+    stack = project.stack.__class__(f"{project.engine}/_aws/execute-api/{DEFINITION.api_id}/dev")
     gateway = stack.client("apigatewayv2")
-    assert [api["ApiId"] for api in gateway.get_apis()["Items"]] == [API_ID]
-    assert len(gateway.get_integrations(ApiId=API_ID)["Items"]) == 2
-    assert len(gateway.get_authorizers(ApiId=API_ID)["Items"]) == 1
-    assert len(gateway.get_routes(ApiId=API_ID)["Items"]) == 3
+    assert [api["ApiId"] for api in gateway.get_apis()["Items"]] == [DEFINITION.api_id]
+    assert len(gateway.get_integrations(ApiId=DEFINITION.api_id)["Items"]) == 2
+    assert len(gateway.get_authorizers(ApiId=DEFINITION.api_id)["Items"]) == 1
+    assert len(gateway.get_routes(ApiId=DEFINITION.api_id)["Items"]) == 3
     assert stack.client("dynamodb").scan(TableName="shortlinks")["Items"] == []
     code = stack.shorten({"long_url": "https://example.com/"}).json()["code"]
     assert stack.follow(code).status_code == 302

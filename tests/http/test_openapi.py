@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from project import CHECKOUT, Stack
-from stack.definition import FUNCTIONS
+from stack.definition import DEFINITION
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((CHECKOUT / "openapi.yaml").read_text())
 CHECKS = [
@@ -34,7 +34,7 @@ schema = schemathesis.openapi.from_dict(DOCUMENT)
 @pytest.mark.http
 def test_the_stack_has_these_routes(stack: Stack) -> None:
     deployed = stack.client("apigatewayv2").get_routes(ApiId=stack.api_id)["Items"]
-    assert {one["RouteKey"] for one in deployed} == {route.key for function in FUNCTIONS for route in function.routes}
+    assert {one["RouteKey"] for one in deployed} == {route.key for route in DEFINITION.routes}
 
 
 @pytest.mark.http

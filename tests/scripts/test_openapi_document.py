@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from project import CHECKOUT
-from stack.definition import FUNCTIONS
+from stack.definition import DEFINITION
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 DOCUMENT: dict[str, Any] = yaml.safe_load((CHECKOUT / "openapi.yaml").read_text())
@@ -18,7 +18,7 @@ def test_it_has_the_routes_that_are_deployed_and_no_other() -> None:
         for method, operation in item.items()
         if method in METHODS
     }
-    routes = {route.key: route for function in FUNCTIONS for route in function.routes}
+    routes = {route.key: route for route in DEFINITION.routes}
     assert set(described) == set(routes)
     assert {key for key, one in described.items() if one.get("security")} == {
         key for key, route in routes.items() if route.authorized

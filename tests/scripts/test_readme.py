@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from project import CHECKOUT, DEFAULTS
-from stack.definition import API_ID, FUNCTIONS
+from stack.definition import DEFINITION
 
 README = (CHECKOUT / "README.md").read_text()
 ENV = DEFAULTS
@@ -26,7 +26,7 @@ def test_every_setting_is_in_its_table_with_its_default(name: str) -> None:
         assert row.split("|")[2].strip() == (f"`{ENV[name]}`" if ENV[name] else "")
 
 
-@pytest.mark.parametrize("key", [route.key for function in FUNCTIONS for route in function.routes])
+@pytest.mark.parametrize("key", [route.key for route in DEFINITION.routes])
 def test_every_route_is_in_it(key: str) -> None:
     assert f"| `{key}`" in README
 
@@ -45,7 +45,7 @@ def test_its_relative_paths_exist() -> None:
 
 
 def test_its_example_has_the_fixed_api_id() -> None:
-    assert f"http://127.0.0.1:4566/_aws/execute-api/{API_ID}/dev" in README
+    assert f"http://127.0.0.1:4566/_aws/execute-api/{DEFINITION.api_id}/dev" in README
 
 
 def test_the_embedded_engine_is_the_pinned_image() -> None:

@@ -8,7 +8,7 @@ import yaml
 
 from project import CHECKOUT, DEFAULTS
 from stack import dotenv
-from stack.errors import DefinitionError, SettingError
+from stack.errors import SettingError
 from stack.settings import SETTINGS, GivenTo, Setting, Settings
 
 COMPOSE_FILES = [CHECKOUT / "docker-compose.yml", *sorted((CHECKOUT / "compose").glob("*.yml"))]
@@ -79,15 +79,11 @@ def test_a_region_of_any_partition_is_taken(region: str) -> None:
     assert Settings.from_environment({"AWS_DEFAULT_REGION": region}).aws_default_region == region
 
 
-def test_a_function_is_given_a_setting_as_it_is_written() -> None:
+def test_the_engine_is_given_a_setting_as_it_is_written() -> None:
     settings = Settings.from_environment({"CORS_ALLOW_ORIGINS": "https://a.example, https://b.example"})
-    given = settings.named(name for name in ("CORS_ALLOW_ORIGINS", "HOST_PORT"))
-    assert given == {"CORS_ALLOW_ORIGINS": "https://a.example,https://b.example", "HOST_PORT": "4566"}
-
-
-def test_a_function_cannot_ask_for_what_the_engine_is_not_given() -> None:
-    with pytest.raises(DefinitionError, match="a function asks for LOCALSTACK_AUTH_TOKEN, which is no setting that"):
-        Settings.from_environment({}).named(["LOCALSTACK_AUTH_TOKEN"])
+    given = settings.for_engine()
+    assert (given["CORS_ALLOW_ORIGINS"], given["HOST_PORT"]) == ("https://a.example,https://b.example", "4566")
+    assert "LOCALSTACK_AUTH_TOKEN" not in given
 
 
 # JWT_SECRET is J here. Compose reads most of these, but not as a person would who wrote them.

@@ -14,7 +14,7 @@ from project import Project, free_port
 from session import session
 from stack import http_client
 from stack.aws import Aws, Local, Remote
-from stack.definition import TABLE
+from stack.definition import DEFINITION
 from stack.errors import DeployError
 from targets.homes import HOMES, at_home
 
@@ -68,6 +68,8 @@ FILES = {
     "models/endpoints.json": "{}",
 }
 SETTINGS = {name: value for name, value in VARIABLES.items() if name != "AWS_DEFAULT_REGION"}  # that one is a setting
+
+TABLE = DEFINITION.table_name("shortlinks")
 
 
 @pytest.fixture

@@ -3,98 +3,171 @@
 https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
 """
 
-import contextlib
-import json
 import time
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from botocore.exceptions import WaiterError
+
 from stack.aws import Aws
-from stack.definition import FUNCTION_MEMORY, FUNCTION_TIMEOUT, HANDLER, MARK, RUNTIME, Function
+from stack.deploy import mark
 from stack.deploy.package import Package
+from stack.deploy.resources import Removals, removal
 from stack.deploy.steps import Change, Ensured, drift
 from stack.errors import ResourceError
-from stack.settings import Settings
+from stack.model import Definition, Function
 
-WAIT = {"Delay": 0.1, "MaxAttempts": 600}  # seconds between looks, looks
-NEW_ROLE_WAIT = 30  # seconds; until IAM has made a new role known to Lambda
+RUNTIME = "python3.12"
+HANDLER = "handler.handler"
+TIMEOUT = 10  # seconds
+MEMORY = 256  # MiB
 
-# As little as API Gateway ever sends: no body, no header, no code.
-EMPTY_EVENT = {"version": "2.0", "routeKey": "warm-up", "headers": {}, "pathParameters": {"code": ""}}
+LOOK_EVERY = 0.1  # seconds
+ACTIVE_TIMEOUT = 60  # seconds; on AWS a function of this size takes a few
+NEW_ROLE_TIMEOUT = 30  # seconds; until IAM has made a new role known to Lambda
 
 
-def ensure(aws: Aws, settings: Settings, function: Function, package: Package, role_arn: str) -> Ensured:
+def ensure(
+    aws: Aws,
+    definition: Definition,
+    function: Function,
+    package: Package,
+    environment: Mapping[str, str],
+    role_arn: str,
+) -> Ensured:
     """Create the function, or update its settings and code where they differ; the ID is its ARN.
 
-    A function that was created or changed may still be Pending: see ``warm``.
+    A function that was created or changed may still be Pending: see ``ensure_active``. Raises
+    ResourceError if a function of that name is not this stack's.
     """
     client = aws["lambda"]
-    desired = _configuration(settings, function, role_arn)
-    try:
-        current = client.get_function_configuration(FunctionName=function.name)
-    except client.exceptions.ResourceNotFoundException:
-        try:
-            created = _create(client, function, desired, package)
-        except client.exceptions.ResourceConflictException:  # another build was faster
-            return ensure(aws, settings, function, package, role_arn)
+    name = definition.function_name(function)
+    desired = _configuration(definition, environment, role_arn)
+    found = find(aws, name)
+    if found is None:
+        created = _create(client, name, desired, package, mark.tags(aws, definition))
         return Ensured(Change.CREATED, created["FunctionArn"])
-    new_code = current["CodeSha256"] != package.sha256
-    if new_code:
-        _update(client, client.update_function_code, FunctionName=function.name, ZipFile=package.content)
-    # After new code in any case: the code before, if MiniStack was about to start it, would stay in its pool.
-    if new_code or drift(current, desired):
-        _update(client, client.update_function_configuration, FunctionName=function.name, **desired)
-        return Ensured(Change.UPDATED, current["FunctionArn"])
-    return Ensured(Change.UNCHANGED, current["FunctionArn"])
+    current = found["Configuration"]
+    arn = current["FunctionArn"]
+    if not mark.is_on(aws, definition, found.get("Tags") or {}):
+        if not mark.is_earlier_function(definition, current):
+            raise mark.stranger("function", name)
+        client.tag_resource(Resource=arn, Tags=mark.tags(aws, definition))
+    new_code = not has_code(found, package)
+    # One that is Pending may be so for ever, after a stop of MiniStack in that moment: an update ends that.
+    if not (new_code or drift(current, desired) or not _is_settled(current)):
+        return Ensured(Change.UNCHANGED, arn)
+    try:
+        if new_code:
+            _update(client, client.update_function_code, FunctionName=name, ZipFile=package.content)
+        # After new code in any case: the previous code, if MiniStack was about to start it, would stay in its pool.
+        _update(client, client.update_function_configuration, FunctionName=name, **desired)
+    except WaiterError:
+        _delete(client, name)
+        _create(client, name, desired, package, mark.tags(aws, definition))
+    return Ensured(Change.UPDATED, arn)
 
 
-def warm(aws: Aws, function: Function) -> Ensured:
-    """Invoke the function once it is active, so that its first request does not pay for its start.
+def ensure_active(
+    aws: Aws,
+    definition: Definition,
+    function: Function,
+    package: Package,
+    environment: Mapping[str, str],
+    role_arn: str,
+) -> Ensured:
+    """Wait until the function is active, and make it anew once if that takes too long; the ID is its ARN.
 
-    Raises ResourceError if its code cannot be loaded. What it answers to an empty event is its own affair.
+    Raises ResourceError if that does not help.
     https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
     """
     client = aws["lambda"]
-    event = {"FunctionName": function.name, "Payload": json.dumps(EMPTY_EVENT)}
-    current = client.get_function_configuration(FunctionName=function.name)
-    if current["State"] != "Active" or current["LastUpdateStatus"] == "InProgress":
-        # A local engine starts the function meanwhile; AWS refuses, or lets the code before answer.
-        with contextlib.suppress(client.exceptions.ResourceConflictException):
-            client.invoke(**event)
-        client.get_waiter("function_active_v2").wait(FunctionName=function.name, WaiterConfig=WAIT)
-        _settled(client, function.name)
-    answer = client.invoke(**event)
-    if "FunctionError" in answer:  # MiniStack may have ended it together with the code before, under traffic
-        answer = client.invoke(**event)
-    if "FunctionError" in answer:
-        error = json.load(answer["Payload"])
-        raise ResourceError(f"function {function.name} does not start: {error.get('errorMessage', error)}")
-    return Ensured(Change.ANSWERED, function.name)
+    name = definition.function_name(function)
+    try:
+        _wait(client, name)
+    except WaiterError:
+        found = find(aws, name)
+        if found is not None:
+            if not mark.is_on(aws, definition, found.get("Tags") or {}):
+                raise mark.stranger("function", name) from None
+            _delete(client, name)
+        ensure(aws, definition, function, package, environment, role_arn)
+        try:
+            _wait(client, name)
+        except WaiterError as error:
+            state = error.last_response.get("Configuration", {})
+            raise ResourceError(
+                f"function {name} is {state.get('State', 'not active')} after {ACTIVE_TIMEOUT} s, though it was made "
+                f"anew: look into the engine's log ({state.get('StateReason') or 'it gives no reason'})"
+            ) from error
+    return Ensured(Change.ACTIVE, name)
 
 
-def _configuration(settings: Settings, function: Function, role_arn: str) -> dict[str, Any]:
+def removals(aws: Aws, definition: Definition) -> Removals:
+    """Yield what removes the functions that the definition has no more. Their permissions go with them."""
+    client = aws["lambda"]
+    gone = client.exceptions.ResourceNotFoundException
+    wanted = {definition.function_name(function) for function in definition.functions}
+    description = _description(definition)
+    for page in client.get_paginator("list_functions").paginate():
+        for listed in page["Functions"]:
+            name = listed["FunctionName"]
+            if name in wanted or listed.get("Description") != description or (found := find(aws, name)) is None:
+                continue  # the description spares a call for each function of the account
+            ours = mark.is_on(aws, definition, found.get("Tags") or {})
+            if ours or mark.is_earlier_function(definition, found["Configuration"]):
+                yield name, removal(partial(client.delete_function, FunctionName=name), gone)
+
+
+def find(aws: Aws, name: str) -> dict[str, Any] | None:
+    """Return the function as GetFunction describes it, with its tags, or None if there is none."""
+    client = aws["lambda"]
+    try:
+        found: dict[str, Any] = client.get_function(FunctionName=name)
+    except client.exceptions.ResourceNotFoundException:
+        return None
+    return found
+
+
+def has_code(found: Mapping[str, Any], package: Package) -> bool:
+    """Return True if a function that was found has this code."""
+    return bool(found["Configuration"]["CodeSha256"] == package.sha256)
+
+
+def variables(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment variables of a function that was found."""
+    return dict(found["Configuration"].get("Environment", {}).get("Variables", {}))
+
+
+def _configuration(definition: Definition, environment: Mapping[str, str], role_arn: str) -> dict[str, Any]:
     return {
-        "Description": MARK,
+        "Description": _description(definition),
         "Runtime": RUNTIME,
         "Handler": HANDLER,
-        "Timeout": FUNCTION_TIMEOUT,
-        "MemorySize": FUNCTION_MEMORY,
+        "Timeout": TIMEOUT,
+        "MemorySize": MEMORY,
         "Role": role_arn,
-        "Environment": {
-            "Variables": {
-                **function.variables,
-                **settings.named(function.settings),
-                "LOG_LEVEL": settings.log_level,
-            }
-        },
+        "Environment": {"Variables": dict(environment)},
     }
 
 
-def _create(client: Any, function: Function, desired: dict[str, Any], package: Package) -> dict[str, Any]:
-    deadline = time.monotonic() + NEW_ROLE_WAIT
+def _description(definition: Definition) -> str:
+    return f"part of {definition.stack_name}"
+
+
+def _is_settled(current: Mapping[str, Any]) -> bool:
+    return current.get("State") in ("Active", "Inactive") and current.get("LastUpdateStatus") == "Successful"
+
+
+def _create(
+    client: Any, name: str, desired: Mapping[str, Any], package: Package, tags: Mapping[str, str]
+) -> dict[str, Any]:
+    deadline = time.monotonic() + NEW_ROLE_TIMEOUT
     while True:
         try:
             created: dict[str, Any] = client.create_function(
-                FunctionName=function.name, Code={"ZipFile": package.content}, **desired
+                FunctionName=name, Code={"ZipFile": package.content}, Tags=tags, **desired
             )
             return created
         except client.exceptions.InvalidParameterValueException as error:
@@ -104,14 +177,27 @@ def _create(client: Any, function: Function, desired: dict[str, Any], package: P
 
 
 def _update(client: Any, operation: Any, **arguments: Any) -> None:
-    """Lambda refuses an update while another is under way."""
+    """Update the function. AWS refuses that while another update is under way, or the function is Pending.
+
+    Raises WaiterError if that does not end.
+    """
     try:
         operation(**arguments)
     except client.exceptions.ResourceConflictException:
-        _settled(client, arguments["FunctionName"])
+        _wait(client, arguments["FunctionName"])
         operation(**arguments)
 
 
-def _settled(client: Any, function_name: str) -> None:
-    """Wait until no update is under way."""
-    client.get_waiter("function_updated_v2").wait(FunctionName=function_name, WaiterConfig=WAIT)
+def _wait(client: Any, name: str) -> None:
+    """Wait until the function is active and no update is under way; raise WaiterError if that takes too long."""
+    limit = {"Delay": LOOK_EVERY, "MaxAttempts": int(ACTIVE_TIMEOUT / LOOK_EVERY)}
+    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=limit)
+    client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=limit)
+
+
+def _delete(client: Any, name: str) -> None:
+    """Delete the function. Its permission goes with it, and is ensured later in the build."""
+    try:
+        client.delete_function(FunctionName=name)
+    except client.exceptions.ResourceNotFoundException:  # another build was faster
+        return

@@ -6,51 +6,106 @@ https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis.html
 from typing import Any
 
 from stack.aws import Aws
-from stack.definition import API, API_ID, API_ID_TAGS, FUNCTIONS
-from stack.deploy.resources.api_parts import pages
+from stack.deploy import mark
+from stack.deploy.resources import api_parts, integration
 from stack.deploy.steps import Change, Ensured, drift
+from stack.errors import ResourceError
+from stack.model import Definition
 from stack.settings import Settings
 
 PREFLIGHT_MAX_AGE = 300  # seconds
+# LocalStack's tag and MiniStack's: they take the API's ID from it. AWS does not.
+ID_TAGS = ("_custom_id_", "ms-custom-id")
 
 
-def ensure(aws: Aws, settings: Settings) -> Ensured:
-    """Create the API under its fixed ID, or restore its settings; the ID is the API's."""
+def ensure(aws: Aws, definition: Definition, settings: Settings) -> Ensured:
+    """Create the API under its fixed ID, or restore its settings; the ID is the API's.
+
+    Raises ResourceError if an API of that name or ID is not this stack's.
+    """
     gateway = aws["apigatewayv2"]
-    desired = _configuration(settings)
-    current = _find(gateway)
+    desired = _configuration(definition, settings)
+    current = _find(aws, definition)
     if current is None:
+        tags = {**mark.tags(aws, definition), **dict.fromkeys(ID_TAGS, definition.api_id)}
         try:
-            created = gateway.create_api(ProtocolType="HTTP", Tags=API_ID_TAGS, **desired)
-        except gateway.exceptions.ConflictException:  # another build was faster
-            return ensure(aws, settings)
+            created = gateway.create_api(ProtocolType="HTTP", Tags=tags, **desired)
+        except gateway.exceptions.ConflictException as error:
+            if _find(aws, definition) is not None:  # another build was faster
+                raise
+            raise ResourceError(
+                f"the API ID {definition.api_id} is taken, but not in {aws.region}: set AWS_DEFAULT_REGION to the "
+                "region in which the stack was built, or wipe the engine's data (scripts/down.sh --wipe)"
+            ) from error
         return Ensured(Change.CREATED, created["ApiId"])
-    if not drift(current, desired):
-        return Ensured(Change.UNCHANGED, current["ApiId"])
-    gateway.update_api(ApiId=current["ApiId"], **desired)
-    return Ensured(Change.UPDATED, current["ApiId"])
+    api_id = current["ApiId"]
+    change = Change.UNCHANGED
+    if not _is_marked(aws, definition, current):
+        _adopt_parts(aws, definition, api_id)
+        gateway.tag_resource(ResourceArn=_arn(aws, api_id), Tags=mark.tags(aws, definition))
+        change = Change.UPDATED
+    if drift(current, desired):
+        gateway.update_api(ApiId=api_id, **desired)
+        change = Change.UPDATED
+    return Ensured(change, api_id)
 
 
 def endpoint(aws: Aws, api_id: str) -> str:
-    """The API's own address, as AWS gives it."""
+    """Return the API's address, as AWS gives it."""
     address: str = aws["apigatewayv2"].get_api(ApiId=api_id)["ApiEndpoint"]
     return address
 
 
-def _find(gateway: Any) -> dict[str, Any] | None:
-    """Our API, by its fixed ID or, where the endpoint gave it another (AWS does), by its tag."""
+def _find(aws: Aws, definition: Definition) -> dict[str, Any] | None:
+    """Return this stack's API, by its mark; raise ResourceError if there is only somebody else's under its name or ID.
+
+    Its ID is another than the fixed one where the endpoint chooses it, as AWS does. Of two, which
+    two first builds at once make there, the older one counts.
+    """
+    listed = list(api_parts.pages(aws["apigatewayv2"].get_apis))
+    alike = [api for api in listed if api["ApiId"] == definition.api_id or api["Name"] == definition.stack_name]
     ours = [
         api
-        for api in pages(gateway.get_apis)
-        if api["ApiId"] == API_ID or API_ID_TAGS.items() <= api.get("Tags", {}).items()
+        for api in listed
+        if mark.is_earlier_api(definition, api.get("Tags")) or _is_marked(aws, definition, api, look=api in alike)
     ]
-    return min(ours, key=lambda api: (api["ApiId"] != API_ID, api["CreatedDate"]), default=None)
+    if alike and not ours:
+        raise mark.stranger("API", f"{alike[0]['Name']} ({alike[0]['ApiId']})")
+    return min(ours, key=lambda api: (api["ApiId"] != definition.api_id, api["CreatedDate"]), default=None)
 
 
-def _configuration(settings: Settings) -> dict[str, Any]:
-    methods = {route.key.split()[0] for function in FUNCTIONS for route in function.routes}
+def _is_marked(aws: Aws, definition: Definition, api: dict[str, Any], look: bool = True) -> bool:
+    """Return True if the API carries the mark. MiniStack lists only the tags that an API was created with."""
+    if mark.is_on(aws, definition, api.get("Tags") or {}):
+        return True
+    return look and mark.is_on(
+        aws, definition, aws["apigatewayv2"].get_tags(ResourceArn=_arn(aws, api["ApiId"]))["Tags"]
+    )
+
+
+def _adopt_parts(aws: Aws, definition: Definition, api_id: str) -> None:
+    """Make the routes and integrations known that the first versions of this project made without a mark."""
+    gateway = aws["apigatewayv2"]
+    wanted = {route.key for route in definition.routes}
+    for one, part in api_parts.find(aws, api_id, "route").items():
+        if part["RouteKey"] in wanted and not part.get("OperationName"):
+            gateway.update_route(ApiId=api_id, RouteId=one, OperationName=part["RouteKey"])
+    functions = {aws.arn("lambda", f"function:{one.name}"): one for one in definition.functions}
+    for one, part in api_parts.find(aws, api_id, "integration").items():
+        if not part.get("Description") and (function := functions.get(part.get("IntegrationUri", ""))):
+            text = integration.description(function)
+            gateway.update_integration(ApiId=api_id, IntegrationId=one, Description=text)
+
+
+def _arn(aws: Aws, api_id: str) -> str:
+    partition = aws.arn("apigateway", "").split(":")[1]
+    return f"arn:{partition}:apigateway:{aws.region}::/apis/{api_id}"
+
+
+def _configuration(definition: Definition, settings: Settings) -> dict[str, Any]:
+    methods = {route.key.split()[0] for route in definition.routes}
     return {
-        "Name": API,
+        "Name": definition.stack_name,
         "DisableExecuteApiEndpoint": False,
         "CorsConfiguration": {
             "AllowOrigins": list(settings.cors_allow_origins),

@@ -1,14 +1,17 @@
-"""The execution role that the functions share: logs, and the three calls they make on the table.
+"""The functions' execution roles: one a function, with its log and the tables that it uses.
 
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
 """
 
 import json
+from functools import partial
 from typing import Any
 
 from stack.aws import Aws
-from stack.definition import ROLE, TABLE
+from stack.deploy import mark
+from stack.deploy.resources import Removals, removal
 from stack.deploy.steps import Change, Ensured
+from stack.model import Definition, Function
 
 VERSION = "2012-10-17"
 POLICY = "shortener"
@@ -16,40 +19,100 @@ TRUST = {
     "Version": VERSION,
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
+LOG = ("CreateLogGroup", "CreateLogStream", "PutLogEvents")
+READ = ("BatchGetItem", "ConditionCheckItem", "GetItem", "Query", "Scan")
+WRITE = ("BatchWriteItem", "DeleteItem", "PutItem", "UpdateItem")
 
 
-def ensure(aws: Aws) -> Ensured:
-    """Create the role or restore its two policies; the ID is its ARN."""
+def ensure(aws: Aws, definition: Definition, function: Function) -> Ensured:
+    """Create the role of a function, or restore its two policies; the ID is its ARN.
+
+    Raises ResourceError if a role of that name is not this stack's.
+    """
     iam = aws["iam"]
-    policy = _policy(aws)
+    name = definition.role_name(function, aws.region)
+    policy = _policy(aws, definition, function)
     try:
-        role = iam.get_role(RoleName=ROLE)["Role"]
+        role = iam.get_role(RoleName=name)["Role"]
     except iam.exceptions.NoSuchEntityException:
-        try:
-            role = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
-        except iam.exceptions.EntityAlreadyExistsException:  # another build was faster
-            return ensure(aws)
-        iam.put_role_policy(RoleName=ROLE, PolicyName=POLICY, PolicyDocument=json.dumps(policy))
+        role = iam.create_role(
+            RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST), Tags=mark.tag_list(aws, definition)
+        )["Role"]
+        iam.put_role_policy(RoleName=name, PolicyName=POLICY, PolicyDocument=json.dumps(policy))
         return Ensured(Change.CREATED, role["Arn"])
+    if not mark.is_on(aws, definition, role.get("Tags")):
+        raise mark.stranger("role", name)
     change = Change.UNCHANGED
     if role["AssumeRolePolicyDocument"] != TRUST:
-        iam.update_assume_role_policy(RoleName=ROLE, PolicyDocument=json.dumps(TRUST))
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(TRUST))
         change = Change.UPDATED
-    if _attached_policy(iam) != policy:
-        iam.put_role_policy(RoleName=ROLE, PolicyName=POLICY, PolicyDocument=json.dumps(policy))
+    if _inline_policy(iam, name) != policy:
+        iam.put_role_policy(RoleName=name, PolicyName=POLICY, PolicyDocument=json.dumps(policy))
         change = Change.UPDATED
     return Ensured(change, role["Arn"])
 
 
-def _policy(aws: Aws) -> dict[str, Any]:
-    return {
+def removals(aws: Aws, definition: Definition) -> Removals:
+    """Yield what removes the roles of functions that are gone, and the one that an earlier version shared."""
+    iam = aws["iam"]
+    gone = iam.exceptions.NoSuchEntityException
+    wanted = {definition.role_name(function, aws.region) for function in definition.functions}
+    for page in iam.get_paginator("list_roles").paginate():
+        for name in (role["RoleName"] for role in page["Roles"]):
+            if name == mark.EARLIER_ROLE:
+                leftover = _is_earlier(aws, definition)
+            else:
+                maybe = name.startswith(f"{definition.stack_name}-") and name not in wanted
+                leftover = maybe and _is_marked(aws, definition, name)
+            if leftover:
+                yield name, removal(partial(_delete, iam, name), gone)
+
+
+def _policy(aws: Aws, definition: Definition, function: Function) -> dict[str, Any]:
+    log = aws.arn("logs", f"log-group:/aws/lambda/{definition.function_name(function)}:*")
+    statements = [_allow("logs", LOG, log)]
+    for table in function.tables:
+        actions = (*(READ if table in function.reads else ()), *(WRITE if table in function.writes else ()))
+        statements.append(_allow("dynamodb", actions, aws.arn("dynamodb", f"table/{definition.table_name(table)}")))
+    return {"Version": VERSION, "Statement": statements}
+
+
+def _allow(service: str, actions: tuple[str, ...], resource: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": sorted(f"{service}:{action}" for action in actions), "Resource": resource}
+
+
+def _inline_policy(iam: Any, name: str) -> Any:
+    try:
+        return iam.get_role_policy(RoleName=name, PolicyName=POLICY)["PolicyDocument"]
+    except iam.exceptions.NoSuchEntityException:
+        return None
+
+
+def _is_marked(aws: Aws, definition: Definition, name: str) -> bool:
+    iam = aws["iam"]
+    try:
+        return mark.is_on(aws, definition, iam.get_role(RoleName=name)["Role"].get("Tags"))
+    except iam.exceptions.NoSuchEntityException:  # another build was faster
+        return False
+
+
+def _delete(iam: Any, name: str) -> None:
+    if _inline_policy(iam, name) is not None:
+        iam.delete_role_policy(RoleName=name, PolicyName=POLICY)
+    iam.delete_role(RoleName=name)
+
+
+def _is_earlier(aws: Aws, definition: Definition) -> bool:
+    """Return True if the shared role is as an earlier version of this project made it, and no function has it."""
+    if definition.prefix:
+        return False
+    iam, name = aws["iam"], mark.EARLIER_ROLE
+    policy = {
         "Version": VERSION,
         "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
-                "Resource": aws.arn("dynamodb", f"table/{TABLE}"),
-            },
+            _allow(
+                "dynamodb", ("GetItem", "PutItem", "UpdateItem"), aws.arn("dynamodb", f"table/{mark.EARLIER_TABLE}")
+            ),
             {
                 "Effect": "Allow",
                 "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
@@ -57,10 +120,18 @@ def _policy(aws: Aws) -> dict[str, Any]:
             },
         ],
     }
-
-
-def _attached_policy(iam: Any) -> Any:
     try:
-        return iam.get_role_policy(RoleName=ROLE, PolicyName=POLICY)["PolicyDocument"]
-    except iam.exceptions.NoSuchEntityException:
-        return None
+        role = iam.get_role(RoleName=name)["Role"]
+        as_made = (
+            role["AssumeRolePolicyDocument"] == TRUST
+            and iam.list_role_policies(RoleName=name)["PolicyNames"] == [POLICY]
+            and not iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+            and _inline_policy(iam, name) == policy
+        )
+    except iam.exceptions.NoSuchEntityException:  # another build was faster
+        return False
+    return as_made and not any(
+        function["Role"] == role["Arn"]
+        for page in aws["lambda"].get_paginator("list_functions").paginate()
+        for function in page["Functions"]
+    )

@@ -1,16 +1,23 @@
 """The routes: which request reaches which integration, and through which authorizer.
 
+Those of this stack have their key as their operation's name too, and so are known from a person's.
 https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-routes.html
 """
 
+from functools import partial
+
 from stack.aws import Aws
-from stack.definition import FUNCTIONS, Route
-from stack.deploy.resources import api_parts
+from stack.deploy import mark
+from stack.deploy.resources import Removals, api_parts, removal
 from stack.deploy.steps import Ensured
+from stack.model import Definition, Route
 
 
 def ensure(aws: Aws, api_id: str, route: Route, integration_id: str, authorizer_id: str) -> Ensured:
-    """The route to an integration; ``authorizer_id`` counts if the route asks for authorization."""
+    """Create or update the route to an integration; ``authorizer_id`` counts if the route asks for authorization.
+
+    Raises ResourceError if the API has a route with this key that this stack did not make.
+    """
     desired = {
         "RouteKey": route.key,
         "OperationName": route.key,
@@ -19,5 +26,18 @@ def ensure(aws: Aws, api_id: str, route: Route, integration_id: str, authorizer_
     }
     if route.authorized:
         desired |= {"AuthorizationType": "CUSTOM", "AuthorizerId": authorizer_id}
-    siblings = {one.key for function in FUNCTIONS for one in function.routes}
-    return api_parts.converge(aws, api_id, "route", desired, "RouteKey", "OperationName", siblings)
+    for part in api_parts.find(aws, api_id, "route").values():
+        if part["RouteKey"] == route.key and part.get("OperationName") != route.key:
+            raise mark.stranger("route", route.key)
+    return api_parts.converge(aws, api_id, "route", desired, "OperationName")
+
+
+def removals(aws: Aws, definition: Definition, api_id: str) -> Removals:
+    """Yield what removes the routes that the definition has no more."""
+    gateway = aws["apigatewayv2"]
+    wanted = {route.key for route in definition.routes}
+    for one, part in api_parts.find(aws, api_id, "route").items():
+        name = part.get("OperationName")
+        if name == part["RouteKey"] and name not in wanted:
+            delete = partial(gateway.delete_route, ApiId=api_id, RouteId=one)
+            yield name, removal(delete, gateway.exceptions.NotFoundException)

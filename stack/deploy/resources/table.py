@@ -1,58 +1,93 @@
-"""The DynamoDB table.
+"""The DynamoDB tables. They are never removed: they may hold data.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
 """
 
+from typing import Any
+
 from stack.aws import Aws
-from stack.definition import TABLE, TABLE_KEY
+from stack.deploy import mark
 from stack.deploy.steps import Change, Ensured
 from stack.errors import ResourceError
+from stack.model import Definition, Table
 
-KEY_SCHEMA = [{"AttributeName": TABLE_KEY, "KeyType": "HASH"}]
-ATTRIBUTES = [{"AttributeName": TABLE_KEY, "AttributeType": "S"}]
 BILLING_MODE = "PAY_PER_REQUEST"
 WAIT = {"Delay": 1, "MaxAttempts": 60}  # seconds between looks, looks
 
 
-def ensure(aws: Aws) -> Ensured:
-    """Create the table, or set its billing mode; raises ResourceError if its key is not ours.
+def ensure(aws: Aws, definition: Definition, table: Table) -> Ensured:
+    """Create the table, or set its billing mode; the ID is its ARN.
 
-    A key cannot be changed, and a table may hold somebody's links: it is never deleted here.
+    Raises ResourceError if a table of that name is not this stack's, or has another key, which cannot be changed.
     """
     dynamodb = aws["dynamodb"]
-    try:
-        table = dynamodb.describe_table(TableName=TABLE)["Table"]
-    except dynamodb.exceptions.ResourceNotFoundException:
-        try:
-            table = dynamodb.create_table(
-                TableName=TABLE, KeySchema=KEY_SCHEMA, AttributeDefinitions=ATTRIBUTES, BillingMode=BILLING_MODE
-            )["TableDescription"]
-        except dynamodb.exceptions.ResourceInUseException:  # another build was faster
-            return ensure(aws)
-        dynamodb.get_waiter("table_exists").wait(TableName=TABLE, WaiterConfig=WAIT)
-        return Ensured(Change.CREATED, table["TableArn"])
-    attributes = [one for one in table["AttributeDefinitions"] if one["AttributeName"] == TABLE_KEY]
-    if table["KeySchema"] != KEY_SCHEMA or attributes != ATTRIBUTES:
-        names = ", ".join(key["AttributeName"] for key in table["KeySchema"])
-        raise ResourceError(
-            f"table {TABLE} has the key {names}, and the stack needs {TABLE_KEY} (a string): "
-            f"keep what you need of it, delete it, and start again"
-        )
+    name = definition.table_name(table)
+    current = _find(dynamodb, name)
+    if current is None:
+        created = dynamodb.create_table(
+            TableName=name,
+            KeySchema=_key_schema(table),
+            AttributeDefinitions=_attributes(table),
+            BillingMode=BILLING_MODE,
+            Tags=mark.tag_list(aws, definition),
+        )["TableDescription"]
+        dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig=WAIT)
+        return Ensured(Change.CREATED, created["TableArn"])
+    arn = current["TableArn"]
+    adopted = False
+    if not _is_ours(aws, definition, arn):
+        if not mark.is_earlier_table(aws, definition, name):
+            raise mark.stranger("table", name)
+        adopted = True
+    _check_key(table, current)
+    if adopted:
+        dynamodb.tag_resource(ResourceArn=arn, Tags=mark.tag_list(aws, definition))
     waiter = dynamodb.get_waiter("table_exists")
-    waiter.wait(TableName=TABLE, WaiterConfig=WAIT)
-    if table.get("BillingModeSummary", {}).get("BillingMode") == BILLING_MODE:
-        return Ensured(Change.UNCHANGED, table["TableArn"])
-    dynamodb.update_table(TableName=TABLE, BillingMode=BILLING_MODE)
-    waiter.wait(TableName=TABLE, WaiterConfig=WAIT)
-    return Ensured(Change.UPDATED, table["TableArn"])
+    waiter.wait(TableName=name, WaiterConfig=WAIT)
+    if current.get("BillingModeSummary", {}).get("BillingMode") == BILLING_MODE:
+        return Ensured(Change.UPDATED if adopted else Change.UNCHANGED, arn)
+    dynamodb.update_table(TableName=name, BillingMode=BILLING_MODE)
+    waiter.wait(TableName=name, WaiterConfig=WAIT)
+    return Ensured(Change.UPDATED, arn)
 
 
-def require(aws: Aws) -> None:
-    """Raise ResourceError unless the table is there with its key: the rest of the stack stands on it."""
-    dynamodb = aws["dynamodb"]
+def require(aws: Aws, definition: Definition, table: Table) -> None:
+    """Raise ResourceError unless the table is there, with its key: the functions stand on it."""
+    name = definition.table_name(table)
+    current = _find(aws["dynamodb"], name)
+    if current is None:
+        raise ResourceError(f"the API is not built, because the table {name} is missing: build the tables first")
+    if not _is_ours(aws, definition, current["TableArn"]):
+        raise mark.stranger("table", name)
+    _check_key(table, current)
+
+
+def _find(dynamodb: Any, name: str) -> dict[str, Any] | None:
     try:
-        table = dynamodb.describe_table(TableName=TABLE)["Table"]
+        found: dict[str, Any] = dynamodb.describe_table(TableName=name)["Table"]
     except dynamodb.exceptions.ResourceNotFoundException:
-        table = {}
-    if table.get("KeySchema") != KEY_SCHEMA:
-        raise ResourceError(f"the API is not built: table {TABLE} is not there as it should be (see the step before)")
+        return None
+    return found
+
+
+def _is_ours(aws: Aws, definition: Definition, arn: str) -> bool:
+    pages = aws["dynamodb"].get_paginator("list_tags_of_resource").paginate(ResourceArn=arn)
+    return mark.is_on(aws, definition, [tag for page in pages for tag in page["Tags"]])
+
+
+def _check_key(table: Table, current: dict[str, Any]) -> None:
+    attributes = [one for one in current["AttributeDefinitions"] if one["AttributeName"] == table.key]
+    if current["KeySchema"] != _key_schema(table) or attributes != _attributes(table):
+        names = ", ".join(key["AttributeName"] for key in current["KeySchema"])
+        raise ResourceError(
+            f"table {current['TableName']} has the key {names}, and the stack needs {table.key} (a string): "
+            f"keep what you need of it, delete it, and build again"
+        )
+
+
+def _key_schema(table: Table) -> list[dict[str, str]]:
+    return [{"AttributeName": table.key, "KeyType": "HASH"}]
+
+
+def _attributes(table: Table) -> list[dict[str, str]]:
+    return [{"AttributeName": table.key, "AttributeType": "S"}]
