@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from engine_proxy import Reply, Request, proxy
-from project import CHECKOUT, TLS, Project
+from project import CHECKOUT, TLS, Project, free_port
 from stack import dotenv
 
 # Part of the image that .env pins. Apart from the tests' own packages, for it pins some of them.
@@ -80,6 +80,21 @@ def test_they_build_a_stack_that_answers_and_a_second_run_changes_nothing(runner
         steps = [line.split() for line in printed.splitlines() if line.endswith(" ms")]
         assert {step[-3] for step in steps} == changes, printed
         assert emptied.stack.shorten({"long_url": "https://example.com/"}).status_code == 201
+
+
+def test_a_stop_withdraws_the_outputs_but_not_those_of_another_stack(runner: Path, emptied: Project) -> None:
+    port = emptied.settings["HOST_PORT"]
+    (emptied.outputs / ".api_id.4711").touch()  # what a killed build left
+    ours = {path.name: path.read_text() for path in emptied.outputs.iterdir()}
+    assert {"api_id", "api_url"} <= {*ours}
+    done = {"/shutdown.d/01-withdraw-outputs.sh": "SUCCESSFUL"}
+    emptied.settings["HOST_PORT"] = str(free_port())
+    assert run_stage(runner, emptied, "SHUTDOWN", port)[0] == done
+    assert {path.name: path.read_text() for path in emptied.outputs.iterdir()} == ours
+    emptied.settings["HOST_PORT"] = port
+    for _ in range(2):
+        assert run_stage(runner, emptied, "SHUTDOWN", port)[0] == done
+        assert list(emptied.outputs.iterdir()) == []
 
 
 def test_without_http_apis_the_hook_ends_in_error_and_says_which_plan_has_them(runner: Path, emptied: Project) -> None:
