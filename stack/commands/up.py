@@ -22,7 +22,11 @@ def docker() -> None:
     both = Engines.from_environment(os.environ)
     if both.embedded.running():
         raise EngineError("the embedded engine of this STATE_DIR is running: stop it first, with scripts/down.sh")
-    both.docker.up()
+    try:
+        both.docker.up()
+    except KeyboardInterrupt:
+        say("the engine may go on starting in Docker: scripts/down.sh stops it")
+        raise
     say_what_is_next(both)
 
 

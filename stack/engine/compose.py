@@ -1,9 +1,12 @@
 """The engine in Docker Compose, as scripts/up.sh and scripts/down.sh drive it."""
 
+import contextlib
+import fcntl
 import functools
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +72,19 @@ class Compose:
     def up(self) -> None:
         """Start the engine's container and wait for the stack, or redeploy if it is running. Raises EngineError."""
         make_outputs(self.settings.outputs)
+        with _turn():
+            before, after = self._start()
+        if before == after:
+            for hook in sorted((PROJECT / "init/ready.d").glob("*.sh")):
+                if not _run("compose", "exec", "-T", SERVICE, "sh", f"{READY_HOOKS}/{hook.name}"):
+                    raise EngineError("the stack is not up to date (see above)")
+            return
+        for line in _docker("compose", "logs", "--no-log-prefix", SERVICE).stdout.splitlines():
+            if BUILD_LINE.fullmatch(line):
+                print(line)
+
+    def _start(self) -> tuple[str, str]:
+        """Start the engine's container and wait for its build; return the container before and after."""
         before = self._container("--status", "running")
         if not before:
             neighbours.check_port(self.settings.host_port)
@@ -81,14 +97,7 @@ class Compose:
             if after:
                 _run("compose", "logs", "--no-log-prefix", "--tail", LOG_TAIL, SERVICE)
             raise EngineError("the stack could not be built (see above): fix it and run scripts/up.sh again")
-        if before == after:
-            for hook in sorted((PROJECT / "init/ready.d").glob("*.sh")):
-                if not _run("compose", "exec", "-T", SERVICE, "sh", f"{READY_HOOKS}/{hook.name}"):
-                    raise EngineError("the stack is not up to date (see above)")
-            return
-        for line in _docker("compose", "logs", "--no-log-prefix", SERVICE).stdout.splitlines():
-            if BUILD_LINE.fullmatch(line):
-                print(line)
+        return before, after
 
     def down(self) -> bool:
         """Remove the engine's container; return False if there is none. Raises EngineError."""
@@ -109,7 +118,9 @@ class Compose:
 
     def _container(self, *filters: str) -> str:
         done = _docker("compose", "ps", "--all", "--quiet", *filters, SERVICE)
-        return done.stdout.strip() if done.returncode == 0 else ""
+        if done.returncode != 0:
+            raise EngineError(f"docker compose ps failed: {' '.join(done.stderr.split())}")
+        return done.stdout.strip()
 
     def _has_volume(self) -> bool:
         return _docker("volume", "inspect", self.volume).returncode == 0
@@ -123,6 +134,18 @@ class Compose:
                     f"the image {self.image} could not be pulled (Docker says why above): "
                     "try again when that is fixed, or use ENGINE=embedded scripts/up.sh, which needs no image"
                 )
+
+
+@contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    """Let one process at a time start a container of this checkout: Compose does not."""
+    with (PROJECT / "docker-compose.yml").open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting: another scripts/up.sh starts an engine in Docker")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _docker(*arguments: str, timeout: float | None = None) -> "subprocess.CompletedProcess[str]":

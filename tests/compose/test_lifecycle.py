@@ -122,6 +122,7 @@ def test_a_build_that_is_cut_short_is_followed_by_one_that_works(project: Contai
         until(f"{moment} runs", lambda: f"Running ready script: /etc/localstack/init/ready.d/{moment}" in project.log())
         if ending == "Ctrl-C":
             assert window.interrupt() != 0
+            assert "==> the engine may go on starting in Docker: scripts/down.sh stops it\n" in window.printed
         else:
             project.compose(*ending.split())
     assert "Traceback" not in window.printed

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from project import CHECKOUT, DEFAULTS, Project, Stack, answers, aws, free_port, until
 from session import session
+from stack import outputs
 from stack.engine.folder import StateDir
 
 LINK = {"long_url": "https://example.com/", "code": "kept"}
@@ -439,6 +440,19 @@ def test_a_start_that_is_ended_at_any_moment_is_followed_by_one_that_works(
         assert re.search(r"\d+ \d+", (project.state / "engine.lock").read_text())
     project.down()
     assert not published(project)
+
+
+def test_a_build_waits_for_one_that_a_killed_engine_left(kept: Project) -> None:
+    kept.up()
+    try:
+        with outputs.turn(kept.outputs):
+            build = subprocess.Popen([kept.folder / "scripts/up.sh"], env=kept.environment, stdout=subprocess.PIPE)
+            with pytest.raises(subprocess.TimeoutExpired):
+                build.communicate(timeout=5)
+        build.communicate()
+        assert build.returncode == 0
+    finally:
+        kept.down()
 
 
 def test_an_earlier_versions_state_is_taken_over(kept: Project) -> None:
