@@ -33,10 +33,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def environment() -> Iterator[None]:
-    """No test sees the developer's own AWS account or settings."""
+    """No test sees the developer's own AWS account, settings or proxies."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [*os.environ]:
-            if name.startswith(("AWS_", "LOCALSTACK_", "COMPOSE_")) or name in DEFAULTS:
+            if (
+                name.startswith(("AWS_", "LOCALSTACK_", "COMPOSE_"))
+                or name in DEFAULTS
+                or name.lower().endswith("_proxy")
+            ):
                 patch.delenv(name)
         yield
 

@@ -58,10 +58,10 @@ need() {
     [ "$(cat ".venv/installed-$group" 2>/dev/null)" = "$wanted" ] && continue
     .venv/bin/python -m pip --version >/dev/null 2>&1 || add_pip
     say "installing into .venv, this once: $(tr '\n' ' ' <<<"$wanted")"
-    # Into .venv, whatever pip's own settings say.
+    # Into .venv, whatever pip's own settings say of the place.
     # shellcheck disable=SC2086 # one requirement a word
-    .venv/bin/python -m pip install --no-user --target= --prefix= --root= \
-      --disable-pip-version-check --progress-bar off $wanted 2>&1 |
+    env -u PIP_PREFIX -u PIP_ROOT .venv/bin/python -m pip install --no-user --target= --disable-pip-version-check \
+      --progress-bar off $wanted 2>&1 |
       tee .venv/install.log | sed -n 's/^Collecting \([^ ]*\).*/    \1/p; s/^Installing collected packages.*/    unpacking/p' ||
       { tail -n 5 .venv/install.log >&2; die "pip could not install these packages: is PyPI reachable?"; }
     printf '%s\n' "$wanted" >".venv/installed-$group"
@@ -72,7 +72,7 @@ need() {
 make_venv() {
   local mark=.venv/made-by-these-scripts
   if [ -e .venv ] || [ -L .venv ]; then
-    [ -e "$mark" ] || die ".venv is not of these scripts' making, and has no Python 3.11 or newer that runs: move it away (mv .venv .venv.old) and try again"
+    [ -e "$mark" ] || die ".venv was not made by these scripts, and has no Python 3.11 or newer that runs: move it away (mv .venv .venv.old) and try again"
     rm -rf .venv
   fi
   say "making .venv with $("$python" --version)"

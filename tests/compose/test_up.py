@@ -1,8 +1,10 @@
 """One command, and the API answers: docker compose up."""
 
+import json
 import re
 import subprocess
 from http import HTTPStatus
+from pathlib import Path
 
 import httpx
 import pytest
@@ -92,6 +94,15 @@ services:
     project.compose("up", "--detach")
     printed = until("the reader has read", lambda: project.compose("logs", "--no-log-prefix", "reader"))
     assert printed.strip() == project.stack.url
+
+
+def test_the_stack_is_built_whatever_proxy_the_docker_cli_passes_on(project: Containers, tmp_path: Path) -> None:
+    dead = "http://127.0.0.1:9"
+    config = {"proxies": {"default": {"httpProxy": dead, "httpsProxy": dead, "noProxy": "example.com"}}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    project.compose("up", "--wait", DOCKER_CONFIG=str(tmp_path))
+    assert f"http_proxy={dead}" in project.shell("env").stdout
+    assert project.stack.shorten(LINK).status_code == HTTPStatus.CREATED
 
 
 def test_the_smoke_test_passes_twice(shared: Containers) -> None:

@@ -1,0 +1,94 @@
+"""The scripts' own packages: where they go, and what happens to a .venv that is there already."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from project import Project
+
+PROBE = """#!/usr/bin/env bash
+source "$(dirname "$0")/lib/common.sh"
+find_python
+need dev
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A copy whose one package comes from a folder, and which has no .venv."""
+    wheel = tmp_path / "wheels/probe-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("probe.py", "")
+        file.writestr("probe-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: probe\nVersion: 1.0\n")
+        file.writestr("probe-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("probe-1.0.dist-info/RECORD", "probe.py,,\nprobe-1.0.dist-info/METADATA,,\n")
+    project = Project.copy(tmp_path)
+    (project.folder / "pyproject.toml").write_text('[dependency-groups]\ndev = ["probe"]\n')
+    (project.folder / "scripts/probe.sh").write_text(PROBE)
+    (project.folder / "scripts/probe.sh").chmod(0o755)
+    venv(project).unlink()
+    project.settings |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent)}
+    return project
+
+
+def venv(project: Project) -> Path:
+    return project.folder / ".venv"
+
+
+def forget_probe(project: Project) -> None:
+    uninstall = [str(venv(project) / "bin/python"), "-m", "pip", "uninstall", "--yes", "--quiet", "probe"]
+    subprocess.run(uninstall, check=True, env=project.environment)
+    (venv(project) / "installed-dev").unlink()
+
+
+def has_probe(project: Project) -> bool:
+    done = subprocess.run([venv(project) / "bin/python", "-c", "import probe"], capture_output=True)
+    return done.returncode == 0
+
+
+def test_packages_go_into_a_venv_of_the_users_whatever_pip_is_told_elsewhere(project: Project, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv(project)], check=True)  # as uv makes them
+    mine = venv(project) / "mine"
+    mine.touch()
+    assert "adding pip to .venv" in project.check("scripts/probe.sh")
+    (tmp_path / "pip.conf").write_text("[install]\nuser = true\ntarget = /nonexistent/target\n")
+    everywhere_else = (
+        {"PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "1"},
+        {"PIP_TARGET": "/nonexistent/target"},
+        {"PIP_PREFIX": "/nonexistent/prefix", "PIP_ROOT": "/nonexistent/root"},
+        {"PYTHONHOME": "/nonexistent/home", "PYTHONUSERBASE": "/nonexistent/base"},
+        {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")},
+    )
+    for own in everywhere_else:
+        forget_probe(project)
+        project.check("scripts/probe.sh", **own)
+        assert has_probe(project), own
+    assert project.check("scripts/probe.sh") == ""  # nothing is left to do
+    assert mine.exists()
+    assert not Path("/nonexistent").exists()
+
+
+def test_a_venv_that_cannot_be_used_is_left_as_it_is_unless_the_scripts_made_it(project: Project) -> None:
+    venv(project).mkdir()
+    (venv(project) / "mine").touch()
+    done = project.run("scripts/probe.sh")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: .venv was not made by these scripts")
+    assert "move it away" in done.stderr
+    assert [path.name for path in venv(project).iterdir()] == ["mine"]
+
+    (venv(project) / "mine").rename(venv(project) / "made-by-these-scripts")  # … and were interrupted
+    assert "making .venv" in project.check("scripts/probe.sh")
+    assert has_probe(project)
+
+
+def test_a_dangling_link_is_left_as_it_is(project: Project) -> None:
+    venv(project).symlink_to("/nonexistent/venv")
+    done = project.run("scripts/probe.sh")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: .venv was not made by these scripts")
+    assert venv(project).is_symlink()
