@@ -1,14 +1,16 @@
 """The AWS clients of the stack, and the account and region that they speak to."""
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
+import botocore.exceptions as sdk
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 from botocore.loaders import Loader
-from botocore.parsers import ResponseParserError
+from botocore.parsers import ResponseParserError, ResponseParserFactory
 from botocore.session import Session
 
 from stack.errors import DeployError
@@ -16,9 +18,6 @@ from stack.errors import DeployError
 # "standard" retries what AWS says may be retried: throttling, 5xx and dropped connections.
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 OPTIONS = {"retries": {"mode": "standard", "max_attempts": 5}, "connect_timeout": 5, "read_timeout": 30}
-
-# What explain() puts into words. The SDK's errors have no other base in common.
-EXPLAINED = (DeployError, ClientError, BotoCoreError, ResponseParserError)
 
 
 @dataclass(frozen=True)
@@ -35,25 +34,31 @@ class Local:
     def clients(self, services: tuple[str, ...]) -> dict[str, Any]:
         """Return a client for each service."""
         session = _isolated_session()
-        clients = {
-            name: session.create_client(
-                name,
-                region_name=self.region,
-                endpoint_url=self.url,
-                aws_access_key_id="test",
-                aws_secret_access_key="test",  # noqa: S106 # the engines take any
-                verify=True,  # otherwise REQUESTS_CA_BUNDLE is read
-                config=Config(**OPTIONS, proxies={}),
-            )
-            for name in services
-        }
-        for client in clients.values():
-            client.meta.events.register_first("needs-retry", self._give_up_if_refused)
-        return clients
+        return {name: self._client(session, name, self.region) for name in services}
+
+    def clients_elsewhere(self, service: str) -> Iterator[tuple[str, Any]]:
+        """Yield every other region of AWS with a client of the service for it."""
+        session = _isolated_session()
+        for region in session.get_available_regions(service):
+            if region != self.region:
+                yield region, self._client(session, service, region)
+
+    def _client(self, session: Session, service: str, region: str) -> Any:
+        client = session.create_client(
+            service,
+            region_name=region,
+            endpoint_url=self.url,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106 # the engines take any
+            verify=True,  # otherwise REQUESTS_CA_BUNDLE is read
+            config=Config(**OPTIONS, proxies={}),
+        )
+        client.meta.events.register_first("needs-retry", self._give_up_if_refused)
+        return client
 
     def _give_up_if_refused(self, caught_exception: Exception | None, **_: object) -> None:
         """Raise DeployError at once when nothing listens: another attempt on this machine would not help."""
-        if isinstance(caught_exception, EndpointConnectionError):
+        if isinstance(caught_exception, sdk.EndpointConnectionError):
             raise DeployError(f"nothing answers at {self.url}: start the engine first (scripts/up.sh)")
 
 
@@ -64,10 +69,33 @@ class Remote:
     endpoint_url: str | None = None  # None: the endpoint, too, is the one that the SDK finds
 
     def clients(self, services: tuple[str, ...]) -> dict[str, Any]:
-        """Return a client for each service."""
+        """Return a client for each service. Raises DeployError and the SDK's errors."""
+        try:
+            session = _session()
+            credentials = session.get_credentials()
+            if credentials is None:
+                raise sdk.NoCredentialsError
+            credentials.get_frozen_credentials()  # a role is assumed and a program is run here, not at the first call
+            clients = {
+                name: session.create_client(name, endpoint_url=self.endpoint_url, config=Config(**OPTIONS))
+                for name in services
+            }
+            for client in clients.values():
+                _ = urlsplit(client.meta.endpoint_url).port  # the SDK itself looks at it in the first call
+            return clients
+        except sdk.BotoCoreError:
+            raise
+        except (OSError, ValueError, EOFError) as error:  # the SDK lets these of its configuration through
+            raise DeployError(
+                f"the AWS SDK cannot use what the environment and ~/.aws say ({type(error).__name__}: {error}): "
+                "fix the AWS_... variable or the profile that this is about"
+            ) from error
+
+    def own_endpoints(self, services: Iterable[str]) -> dict[str, str]:
+        """Return AWS's own endpoint of each service, which an endpoint that somebody configured replaces."""
         session = Session()
-        config = Config(**OPTIONS)
-        return {name: session.create_client(name, endpoint_url=self.endpoint_url, config=config) for name in services}
+        config = Config(ignore_configured_endpoint_urls=True)
+        return {name: session.create_client(name, config=config).meta.endpoint_url for name in services}
 
 
 class Aws:
@@ -85,6 +113,22 @@ class Aws:
         return self._clients[service]
 
     @cached_property
+    def endpoints(self) -> dict[str, str]:
+        """The URL of each service that is not at AWS itself."""
+        urls = {name: client.meta.endpoint_url.rstrip("/") for name, client in self._clients.items()}
+        if isinstance(self.target, Local):
+            return urls
+        own = self.target.own_endpoints(urls)
+        return {name: url for name, url in urls.items() if url != own[name].rstrip("/")}
+
+    def __str__(self) -> str:
+        """Say where the calls go: to AWS, to one endpoint, or to which endpoint for which service."""
+        urls = sorted(set(self.endpoints.values()))
+        if len(urls) == 1 and len(self.endpoints) == len(self._clients):
+            return urls[0]
+        return ", ".join(["AWS", *(f"{url} for {name}" for name, url in sorted(self.endpoints.items()))])
+
+    @cached_property
     def identity(self) -> str:
         """The ARN of the caller, whose partition and account the stack's own ARNs share."""
         arn: str = self["sts"].get_caller_identity()["Arn"]
@@ -96,13 +140,40 @@ class Aws:
 
     @property
     def region(self) -> str:
-        region: str = self["sts"].meta.region_name
+        client = next(iter(self._clients.values()))
+        region: str = client.meta.region_name
         return region
 
     def arn(self, service: str, resource: str) -> str:
-        """The ARN of a regional resource of this account."""
+        """Return the ARN of a regional resource of this account."""
         partition = self.identity.split(":")[1]
         return f"arn:{partition}:{service}:{self.region}:{self.account}:{resource}"
+
+
+class _Parsers(ResponseParserFactory):  # type: ignore[misc]
+    """The SDK's parsers, which raise ResponseParserError, and nothing else, for what is not an answer of AWS."""
+
+    def create_parser(self, protocol_name: str) -> Any:
+        parser = super().create_parser(protocol_name)
+        parse = parser.parse
+
+        def parse_or_refuse(response: dict[str, Any], shape: Any) -> Any:
+            try:
+                parsed = parse(response, shape)
+                if response["status_code"] < 300:
+                    _ = parsed["ResponseMetadata"]["RequestId"]  # AWS and the engines give every answer one
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                raise ResponseParserError(f"{type(error).__name__}: {error}") from error
+            return parsed
+
+        parser.parse = parse_or_refuse
+        return parser
+
+
+def _session(**variables: Any) -> Session:
+    session = Session(**variables)
+    session.register_component("response_parser_factory", _Parsers())
+    return session
 
 
 def _isolated_session() -> Session:
@@ -110,31 +181,6 @@ def _isolated_session() -> Session:
     variables = {name: (None, None, default, kind) for name, (_, _, default, kind) in Session.SESSION_VARIABLES.items()}
     for name in ("config_file", "credentials_file"):
         variables[name] = (None, None, os.devnull, None)
-    session = Session(session_vars=variables)
+    session = _session(session_vars=variables)
     session.register_component("data_loader", Loader([Loader.BUILTIN_DATA_PATH], include_default_search_paths=False))
     return session
-
-
-def explain(error: Exception) -> str:
-    """One plain line for an error of ours or of the AWS SDK."""
-    match error:
-        case DeployError():
-            return str(error)
-        case ClientError() if error.response["ResponseMetadata"].get("HTTPStatusCode") == 501:
-            return (
-                "this engine has no API Gateway HTTP APIs: LocalStack includes them from its Base plan up. "
-                "Set LOCALSTACK_AUTH_TOKEN to a token of such a plan in .env, or leave it empty to run MiniStack. "
-                f"({error.operation_name}: {error.response['Error'].get('Code')})"
-            )
-        case ClientError():
-            details = error.response["Error"]
-            return f"{error.operation_name} was refused: {details.get('Code')}: {details.get('Message')}"
-        case EndpointConnectionError():
-            return f"nothing answers at {error.kwargs['endpoint_url']}: start the engine first (scripts/up.sh)"
-        case NoCredentialsError():
-            return "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-        case NoRegionError():
-            return "no AWS region: set AWS_DEFAULT_REGION"
-        case BotoCoreError() | ResponseParserError():
-            return f"the AWS SDK gave up: {' '.join(str(error).split())}"
-    raise error

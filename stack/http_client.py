@@ -1,4 +1,4 @@
-"""One plain HTTP request to the API or the engine; boto3 is for AWS's own operations."""
+"""One plain HTTP request to the API or the engine; the AWS SDK is for AWS's own operations."""
 
 import http.client
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ TIMEOUT = 30  # seconds
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. The functions call an error ``error``, the gateway calls it ``message``."""
+    """An answer's status and body. The functions call an error ``error``, the gateway calls it ``message``."""
 
     status: int
     body: bytes
@@ -20,7 +20,7 @@ class Answer:
 
 
 def request(method: str, url: str, body: str | None = None, headers: dict[str, str] | None = None) -> Answer:
-    """Send one request and follow no redirect; raises OSError when nothing answers properly."""
+    """Send one request, past every proxy, and follow no redirect. Raise OSError if there is no proper answer."""
     parts = urlsplit(url)
     connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = connect(parts.netloc, timeout=TIMEOUT)

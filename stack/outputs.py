@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from stack.errors import OutputError
+from stack.errors import DeployError
 
 API_ID_FILE = "api_id"
 API_URL_FILE = "api_url"
@@ -21,7 +21,7 @@ PORT = re.compile(r"http://127\.0\.0\.1:(\d+)/")
 
 
 def check(folder: Path) -> None:
-    """Raise OutputError unless files can be written in the folder."""
+    """Raise DeployError unless files can be written in the folder."""
     with _plain_errors(folder), tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"a full disk takes an empty file, and no byte in it")
         file.flush()
@@ -65,7 +65,7 @@ def turn(folder: Path) -> Iterator[None]:
     """Let one build at a time publish in the folder.
 
     A hook outlives an engine that is killed. Its build must not withdraw what the next one publishes.
-    Raises OutputError if the other build takes too long.
+    Raises DeployError if the other build takes too long.
     """
     with _plain_errors(folder):
         descriptor = os.open(folder, os.O_RDONLY)
@@ -73,7 +73,7 @@ def turn(folder: Path) -> Iterator[None]:
         deadline = time.monotonic() + TURN_TIMEOUT
         while not _locked(descriptor):
             if time.monotonic() > deadline:
-                raise OutputError(f"another build still uses the outputs folder {folder}: wait for it, or end it")
+                raise DeployError(f"another build still uses the outputs folder {folder}: wait for it, or end it")
             time.sleep(POLL_EVERY)
         yield
     finally:
@@ -114,6 +114,6 @@ def _plain_errors(folder: Path) -> Iterator[None]:
             if error.errno in (errno.ENOSPC, errno.EDQUOT)
             else "make it a folder that you may write to"
         )
-        raise OutputError(
+        raise DeployError(
             f"the outputs folder {folder} cannot be written to ({error.strerror}): {advice} (OUTPUTS_DIR)"
         ) from error

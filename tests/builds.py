@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from project import DEFAULTS, TLS, Project
-from stack.aws import EXPLAINED, Aws, Local, explain
+from stack.aws import Aws, Local
+from stack.aws_errors import EXPLAINED, explain
 from stack.definition import DEFINITION
 from stack.deploy import build
 from stack.model import Definition, Function, check
@@ -45,7 +46,7 @@ def run(
             target = Local(int(engine.rsplit(":", 1)[1]), settings.aws_default_region)
             aws = Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), target)
             build.build_table(aws, definition)
-            build.build_api(aws, definition, settings, engine)
+            build.build_api(aws, definition, settings)
         except EXPLAINED as failure:
             error = explain(failure)
     return Done(printed.getvalue(), error)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import watchfiles
 
-from stack.aws import EXPLAINED, Aws, Local, explain
+from stack.aws import Aws, Local
+from stack.aws_errors import EXPLAINED, explain
 from stack.commands import logs, openapi
 from stack.definition import DEFINITION
 from stack.deploy import loading, package

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from stack.aws import EXPLAINED, Aws, Local, explain
+from stack.aws import Aws, Local
+from stack.aws_errors import EXPLAINED, explain
 from stack.definition import DEFINITION
 from stack.settings import Settings
 

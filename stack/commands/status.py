@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from stack import http_client
-from stack.aws import EXPLAINED, Aws, Local, explain
+from stack.aws import Aws, Local
+from stack.aws_errors import EXPLAINED, explain
 from stack.commands import logs
 from stack.definition import DEFINITION
 from stack.deploy import package

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from stack import outputs
-from stack.aws import Aws
+from stack.aws import Aws, Local
 from stack.deploy import loading, package, probe
 from stack.deploy.package import Package
 from stack.deploy.resources import (
@@ -45,13 +45,14 @@ def build_table(aws: Aws, definition: Definition) -> None:
             steps.start("table", definition.table_name(one), partial(table.ensure, aws, definition, one))
 
 
-def build_api(aws: Aws, definition: Definition, settings: Settings, engine_url: str | None) -> str:
+def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
     """Build part 4 of the tutorial: everything else, up to the published outputs. Return the API's URL.
 
-    ``engine_url`` is the local engine's, or None for AWS itself. Raises DeployError. Bad sources
-    and a bad outputs folder are found before anything is touched, so what is up stays up; a
-    build that fails later withdraws the outputs, for nobody knows what still answers.
+    Raises DeployError. Bad sources and a bad outputs folder are found before anything is touched, so
+    what is up stays up; a build that fails later withdraws the outputs, for nobody knows what still
+    answers.
     """
+    engine_url = aws.endpoints.get("apigatewayv2")  # None for AWS itself
     outputs.check(settings.outputs)
     sources = read_sources(definition, settings)
     for one in definition.tables:
@@ -63,9 +64,9 @@ def build_api(aws: Aws, definition: Definition, settings: Settings, engine_url: 
         base_url = f"{http_api.endpoint(aws, api_id)}/{definition.stage}"
         public_url = base_url
         if engine_url is not None:
-            path = f"_aws/execute-api/{api_id}/{definition.stage}"
-            base_url = f"{engine_url}/{path}"
-            public_url = f"http://127.0.0.1:{settings.host_port}/{path}"
+            base_url = public_url = f"{engine_url}/_aws/execute-api/{api_id}/{definition.stage}"
+        if isinstance(aws.target, Local):  # in its container the engine's port has another number than on the host
+            public_url = base_url.replace(aws.target.url, f"http://127.0.0.1:{settings.host_port}")
         with side_by_side() as steps:
             steps.start("probe", "shorten and follow", partial(probe.ensure, aws, definition, settings, base_url))
     except BaseException:

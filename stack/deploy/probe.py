@@ -1,6 +1,6 @@
-"""The last step: a link is shortened and followed through the gateway, as a client would.
+"""The last step: shorten a link and follow it through the gateway, as a client would.
 
-That proves all three functions, and warms them, before anybody is told the API's URL.
+That proves all three functions, and warms them, before the API's URL is published.
 """
 
 import contextlib
@@ -11,17 +11,17 @@ from http import HTTPStatus
 from stack import http_client, tokens
 from stack.aws import Aws
 from stack.deploy.steps import Change, Ensured
-from stack.errors import ProbeError
+from stack.errors import DeployError
 from stack.model import Definition
 from stack.settings import Settings
 
 TABLE, KEY = "shortlinks", "code"
-# Nobody else's link: only a row with this owner is ever deleted.
+# No user has this name. Only a row with this owner is ever deleted.
 OWNER = CODE = "__deployment-probe__"
-PATIENCE = 60  # seconds; a new API on AWS, or a first container on LocalStack, takes some
+TIMEOUT = 60  # seconds; a new API on AWS, or the first container of LocalStack, takes a while
 RETRY_AFTER = 0.2  # seconds
-TOKEN_LIFETIME = PATIENCE + 60  # seconds
-NOT_YET = (  # what the gateway may answer while it, or a function, is starting
+TOKEN_LIFETIME = TIMEOUT + 60  # seconds
+NOT_YET = (  # the gateway's answers while the API or a function is starting
     HTTPStatus.NOT_FOUND,
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -31,9 +31,9 @@ NOT_YET = (  # what the gateway may answer while it, or a function, is starting
 
 
 def ensure(aws: Aws, definition: Definition, settings: Settings, base_url: str) -> Ensured:
-    """Shorten and follow a link at ``base_url``, and remove it again; raises ProbeError if that fails.
+    """Shorten and follow a link at ``base_url``, and remove it again. Raise DeployError if that fails.
 
-    Two probes may meet on the one code, so "taken" and "already removed" are right answers too.
+    Two probes may use the one code at once, so "taken" and "already removed" are right answers too.
     """
     dynamodb = aws["dynamodb"]
     body = json.dumps({"long_url": "https://example.com/", "code": CODE})
@@ -64,7 +64,7 @@ def _expect(
     headers: dict[str, str] | None = None,
 ) -> None:
     url = f"{base_url}/{path}"
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while True:
         try:
             answer = http_client.request(method, url, body, headers)
@@ -77,5 +77,5 @@ def _expect(
             final = False
             seen = f"got no answer: {error}"
         if final or time.monotonic() > deadline:
-            raise ProbeError(f"{method} {url} {seen}")
+            raise DeployError(f"{method} {url} {seen}")
         time.sleep(RETRY_AFTER)

@@ -108,6 +108,29 @@ def test_an_engine_without_http_apis_is_said_to_need_a_licence(shared: Project, 
     assert published(project) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "code", "message"),
+    [
+        ("/2015-03-31", "InternalFailure", NOT_LICENSED.replace("apigatewayv2", "lambda")),
+        ("/v2/", "NotImplemented", "not yet"),
+    ],
+)
+def test_any_other_501_is_reported_as_what_it_is(
+    shared: Project, tmp_path: Path, path: str, code: str, message: str
+) -> None:
+    def incomplete(request: Request) -> Reply | None:
+        return Reply(501, code, message) if request.path.startswith(path) else None
+
+    project = Project.at(shared.folder, tmp_path)
+    project.outputs.mkdir()
+    with proxy(shared.engine, incomplete) as engine:
+        project.settings["HOST_PORT"] = engine.rsplit(":", 1)[1]
+        line = failure(project.deploy("api"))
+    assert line.startswith("error: the endpoint does not implement ")
+    assert line.endswith(f": {code}: {message}")
+    assert "LOCALSTACK_AUTH_TOKEN" not in line
+
+
 def test_no_engine_is_said_to_be_missing(project: Project) -> None:
     assert "nothing answers at http://127.0.0.1:" in failure(project.deploy())
 

@@ -17,6 +17,7 @@ from stack.definition import DEFINITION
 WAITING = [f"GET /2015-03-31/functions/{name}" for name in ("shorten", "redirect", "authorizer")]
 # Every other call that it makes, with names for the IDs in it.
 OPERATIONS = [
+    "OPTIONS /_aws/execute-api/API/dev/",
     "GetCallerIdentity",
     "DescribeTable",
     "CreateTable",
