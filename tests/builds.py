@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from project import DEFAULTS, TLS, Project
-from stack.aws import EXPLAINED, Aws, explain
+from stack.aws import ATTEMPTS, EXPLAINED, Aws, explain
 from stack.definition import DEFINITION
 from stack.deploy import build
 from stack.model import Definition, Function, check
@@ -30,7 +30,12 @@ class Done:
 
 
 def run(
-    project: Project, definition: Definition = DEFINITION, engine: str = "", lambdas: Path | None = None, **changes: str
+    project: Project,
+    definition: Definition = DEFINITION,
+    engine: str = "",
+    lambdas: Path | None = None,
+    attempts: int = ATTEMPTS,
+    **changes: str,
 ) -> Done:
     """Build tables and API of a definition, on the project's engine, or on what stands before it at ``engine``."""
     engine = engine or project.engine
@@ -46,7 +51,7 @@ def run(
         try:
             definition = definition.prefixed(settings.name_prefix)
             check(definition)
-            aws = Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}))
+            aws = Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), attempts)
             build.build_table(aws, definition)
             build.build_api(aws, definition, settings, engine)
         except EXPLAINED as failure:
