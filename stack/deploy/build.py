@@ -99,9 +99,7 @@ def _converge(aws: Aws, definition: Definition, settings: Settings, sources: Seq
 
     with side_by_side() as steps:
         roles = {
-            one.name: steps.start(
-                "role", definition.function_name(one), partial(role.ensure, aws, definition, one)
-            )
+            one.name: steps.start("role", definition.function_name(one), partial(role.ensure, aws, definition, one))
             for one in functions
         }
         api = steps.start("API", definition.stack_name, partial(http_api.ensure, aws, definition, settings))
