@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,15 +33,15 @@ class Done:
 def run(
     project: Project,
     definition: Definition = DEFINITION,
-    engine: str = "",
     lambdas: Path | None = None,
+    engine: str = "",
     attempts: int = ATTEMPTS,
-    **changes: str,
+    settings: Mapping[str, str] | None = None,
 ) -> Done:
     """Build tables and API of a definition, on the project's engine, or on what stands before it at ``engine``."""
     engine = engine or project.engine
-    settings = Settings.from_environment({**DEFAULTS, **project.settings, **changes})
-    settings = replace(settings, lambdas=lambdas or project.folder / "lambdas")
+    read = Settings.from_environment({**DEFAULTS, **project.settings, **(settings or {})})
+    read = replace(read, lambdas=lambdas or project.folder / "lambdas")
     printed = io.StringIO()
     error = ""
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
@@ -49,11 +50,11 @@ def run(
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("AWS_DEFAULT_REGION", DEFAULTS["AWS_DEFAULT_REGION"])
         try:
-            definition = definition.prefixed(settings.name_prefix)
+            definition = definition.prefixed(read.name_prefix)
             check(definition)
             aws = Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), attempts)
             build.build_table(aws, definition)
-            build.build_api(aws, definition, settings, engine)
+            build.build_api(aws, definition, read, engine)
         except EXPLAINED as failure:
             error = explain(failure)
     return Done(printed.getvalue(), error)
@@ -61,7 +62,7 @@ def run(
 
 def succeed(project: Project, definition: Definition = DEFINITION, lambdas: Path | None = None, **changes: str) -> Done:
     """Build, and fail the test if that fails."""
-    done = run(project, definition, lambdas=lambdas, **changes)
+    done = run(project, definition, lambdas, settings=changes)
     assert not done.error, done
     return done
 

@@ -34,7 +34,7 @@ def resources(stack: Stack) -> dict[str, Any]:
     routes = gateway.get_routes(**api)["Items"]
     targets = {f"integrations/{one['IntegrationId']}": one["IntegrationUri"] for one in integrations}
     names = {one["AuthorizerId"]: one["Name"] for one in authorizers}
-    seen = {
+    seen: dict[str, list[Any]] = {
         "apis": [_pick(one, "ApiId Name ProtocolType CorsConfiguration Tags") for one in gateway.get_apis()["Items"]],
         "integrations": [
             _pick(one, "IntegrationType IntegrationUri IntegrationMethod PayloadFormatVersion TimeoutInMillis")
