@@ -16,7 +16,7 @@ from bench.load import Shot, Times, fire
 from bench.stack import OwnStack, by_hand
 from project import Project, Stack
 from stack import dotenv as env
-from stack.aws import Aws
+from stack.aws import Aws, Local
 from stack.definition import DEFINITION
 from stack.settings import Settings
 
@@ -141,11 +141,10 @@ def references(stack: Stack) -> Iterator[tuple[str, Aws]]:
     """The references' URL while they are deployed, and clients of the engine."""
     if stack.engine is None:
         sys.exit("error: the references are deployed beside the stack, so it has to be on a local engine")
-    region = env.load()["AWS_DEFAULT_REGION"]
-    credentials = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "test")
-    os.environ.update(AWS_ENDPOINT_URL=stack.engine, AWS_DEFAULT_REGION=region, **credentials)
-    aws = Aws(("sts", "iam", "lambda", "apigatewayv2"))
-    with beside.deployed(aws, Settings.from_environment(env.load()), stack.engine) as base:
+    settings = Settings.from_environment(env.load())
+    target = Local(int(stack.engine.rsplit(":", 1)[1]), settings.aws_default_region)
+    aws = Aws(("sts", "iam", "lambda", "apigatewayv2"), target)
+    with beside.deployed(aws, settings, stack.engine) as base:
         yield base, aws
 
 

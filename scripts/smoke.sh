@@ -13,8 +13,8 @@ load_settings
 need client
 
 url=$(cat "$OUTPUTS_DIR/api_url")
-token=$(scripts/sign-token.py smoke)
-forged=$(scripts/sign-token.py smoke not-the-secret-of-this-stack)
+token=$("$python" scripts/sign-token.py smoke)
+forged=$("$python" scripts/sign-token.py smoke not-the-secret-of-this-stack)
 code=smoke-$("$python" -c 'import secrets; print(secrets.token_hex(6))')
 long_url="https://example.com/?smoke=$code"
 folder=$(mktemp -d)
@@ -25,8 +25,9 @@ request() {
   local method=$1 path=$2
   shift 2
   [ "$method" = HEAD ] && set -- --head "$@"
-  status=$(curl --silent --show-error --max-time 30 --request "$method" --output "$folder/body" \
-    --dump-header "$folder/headers" --write-out '%{http_code}' "$@" "$url$path") || die "$method $path: no answer from $url (is it up? scripts/up.sh)"
+  status=$(curl -q --noproxy '*' --silent --show-error --max-time 30 --request "$method" --output "$folder/body" \
+    --dump-header "$folder/headers" --write-out '%{http_code}' "$@" "$url$path") ||
+    die "$method $path has no answer from $url: start the stack with scripts/up.sh"
   headers=$(tr -d '\r' <"$folder/headers")
   body=$(cat "$folder/body")
 }
@@ -55,10 +56,14 @@ wrong() {
   exit 1
 }
 
+# Print the click_count of $code. The AWS CLI sees nothing of the caller's: no profile, no endpoint, no proxy.
 clicks() {
-  PATH=$PWD/.venv/bin:$PATH AWS_ENDPOINT_URL="${url%%/_aws/*}" AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
-    awslocal dynamodb get-item --table-name shortlinks --key "{\"code\": {\"S\": \"$code\"}}" \
-    --query 'Item.click_count.N' --output text 2>"$folder/awslocal" || { cat "$folder/awslocal" >&2; die "awslocal failed"; }
+  env -i PATH="$PATH" PYTHONUTF8=1 AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
+    AWS_ENDPOINT_URL="${url%%/_aws/*}" AWS_DEFAULT_REGION="$AWS_DEFAULT_REGION" \
+    AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
+    .venv/bin/python .venv/bin/awslocal dynamodb get-item --table-name "${NAME_PREFIX}shortlinks" \
+    --key "{\"code\": {\"S\": \"$code\"}}" --query 'Item.click_count.N' --output text 2>"$folder/awslocal" ||
+    { cat "$folder/awslocal" >&2; die "awslocal failed (see above): run scripts/up.sh"; }
 }
 
 expect_clicks() {
@@ -93,7 +98,7 @@ expect 'POST /shorten without a body' 400 '{"error": "body'
 shorten 'not JSON'
 expect 'POST /shorten with a body that is not JSON' 400 '{"error": "body'
 shorten '["https://example.com/"]'
-expect 'POST /shorten with a body that is no object' 400 '{"error": "body'
+expect 'POST /shorten with a body that is not an object' 400 '{"error": "body'
 shorten '{"long_url": 1}'
 expect 'POST /shorten with a long_url of the wrong type' 400 '{"error": "long_url'
 shorten '{"long_url": "ftp://example.com/"}'

@@ -1,31 +1,73 @@
-"""The AWS clients of a deployment, and the account and region that they speak to."""
+"""The AWS clients of the stack, and the account and region that they speak to."""
 
 import os
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
+from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
+from botocore.session import Session
 
 from stack.errors import DeployError
 
 # "standard" retries what AWS says may be retried: throttling, 5xx and dropped connections.
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
-ATTEMPTS = 5
+OPTIONS = {"retries": {"mode": "standard", "max_attempts": 5}, "connect_timeout": 5, "read_timeout": 30}
 
 # What explain() puts into words. The SDK's errors have no other base in common.
 EXPLAINED = (DeployError, ClientError, BotoCoreError, ResponseParserError)
 
 
-def use_local_engine(port: int) -> str:
-    """From here on speak to the engine on this machine, whatever endpoint the environment names; its URL."""
-    url = f"http://127.0.0.1:{port}"
-    os.environ["AWS_ENDPOINT_URL"] = url
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
-    return url
+@dataclass(frozen=True)
+class Local:
+    """The engine on this machine. No environment variable and no file in ~/.aws leads away from it."""
+
+    port: int
+    region: str
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def clients(self, services: tuple[str, ...]) -> dict[str, Any]:
+        """Return a client for each service."""
+        session = _isolated_session()
+        clients = {
+            name: session.create_client(
+                name,
+                region_name=self.region,
+                endpoint_url=self.url,
+                aws_access_key_id="test",
+                aws_secret_access_key="test",  # noqa: S106 # the engines take any
+                verify=True,  # otherwise REQUESTS_CA_BUNDLE is read
+                config=Config(**OPTIONS, proxies={}),
+            )
+            for name in services
+        }
+        for client in clients.values():
+            client.meta.events.register_first("needs-retry", self._give_up_if_refused)
+        return clients
+
+    def _give_up_if_refused(self, caught_exception: Exception | None, **_: object) -> None:
+        """Raise DeployError at once when nothing listens: another attempt on this machine would not help."""
+        if isinstance(caught_exception, EndpointConnectionError):
+            raise DeployError(f"nothing answers at {self.url}: start the engine first (scripts/up.sh)")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """AWS or another endpoint, with the region and credentials that the SDK finds."""
+
+    endpoint_url: str | None = None  # None: the endpoint, too, is the one that the SDK finds
+
+    def clients(self, services: tuple[str, ...]) -> dict[str, Any]:
+        """Return a client for each service."""
+        session = Session()
+        config = Config(**OPTIONS)
+        return {name: session.create_client(name, endpoint_url=self.endpoint_url, config=config) for name in services}
 
 
 class Aws:
@@ -34,14 +76,10 @@ class Aws:
     https://docs.aws.amazon.com/boto3/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients
     """
 
-    def __init__(self, services: tuple[str, ...], attempts: int = ATTEMPTS) -> None:
-        """``services``: those that will be used; each call is tried ``attempts`` times at most.
-
-        Endpoint, region and credentials are the environment's.
-        """
-        session = boto3.Session()
-        config = Config(retries={"mode": "standard", "max_attempts": attempts}, connect_timeout=5, read_timeout=30)
-        self._clients: dict[str, Any] = {name: session.client(name, config=config) for name in services}
+    def __init__(self, services: tuple[str, ...], target: Local | Remote) -> None:
+        """``services``: those that will be used."""
+        self.target = target
+        self._clients = target.clients(services)
 
     def __getitem__(self, service: str) -> Any:
         return self._clients[service]
@@ -65,6 +103,16 @@ class Aws:
         """The ARN of a regional resource of this account."""
         partition = self.identity.split(":")[1]
         return f"arn:{partition}:{service}:{self.region}:{self.account}:{resource}"
+
+
+def _isolated_session() -> Session:
+    """Return a session that reads no environment variable and no file outside of the SDK's package."""
+    variables = {name: (None, None, default, kind) for name, (_, _, default, kind) in Session.SESSION_VARIABLES.items()}
+    for name in ("config_file", "credentials_file"):
+        variables[name] = (None, None, os.devnull, None)
+    session = Session(session_vars=variables)
+    session.register_component("data_loader", Loader([Loader.BUILTIN_DATA_PATH], include_default_search_paths=False))
+    return session
 
 
 def explain(error: Exception) -> str:

@@ -10,7 +10,8 @@ class DeployError(Exception):
     ├── PackageError     a function's source cannot be packaged
     ├── ResourceError    a resource is in the way, or is missing
     ├── ProbeError       the API is built but does not answer as it should
-    └── OutputError      the outputs folder cannot be used
+    ├── OutputError      the outputs folder cannot be used
+    └── EngineError      the engine cannot be started or stopped
     """
 
 
@@ -36,3 +37,7 @@ class ProbeError(DeployError):
 
 class OutputError(DeployError):
     """The outputs folder cannot be read or written."""
+
+
+class EngineError(DeployError):
+    """The local engine cannot be started or stopped, or its folder cannot be used."""

@@ -145,10 +145,12 @@ class Definition(_Entry):
         variables = {table_variable(table): self.table_name(table) for table in function.tables}
         if len(function.tables) == 1:
             variables["TABLE"] = self.table_name(function.tables[0])
+        given = settings.for_engine()
         for name in function.settings:
-            value = getattr(settings, name.lower(), None) if name.isupper() else None
-            if value is None:
-                raise _error(function, f"settings of {function.name!r} name {name}, which is not a setting of .env")
+            if name not in given:
+                known = f"which is not a setting that the engine is given; use {', '.join(given)}"
+                raise _error(function, f"settings of {function.name!r} name {name}, {known}")
+            value = getattr(settings, name.lower())
             if not isinstance(value, str | int) or isinstance(value, bool):
                 raise _error(
                     function,

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from project import DEFAULTS, TLS, Project
-from stack.aws import ATTEMPTS, EXPLAINED, Aws, explain
+from stack.aws import EXPLAINED, OPTIONS, Aws, Local, explain
 from stack.definition import DEFINITION
 from stack.deploy import build
 from stack.model import Definition, Function, check
@@ -35,24 +35,22 @@ def run(
     definition: Definition = DEFINITION,
     lambdas: Path | None = None,
     engine: str = "",
-    attempts: int = ATTEMPTS,
+    attempts: int = 5,
     settings: Mapping[str, str] | None = None,
 ) -> Done:
     """Build tables and API of a definition, on the project's engine, or on what stands before it at ``engine``."""
     engine = engine or project.engine
     read = Settings.from_environment({**DEFAULTS, **project.settings, **(settings or {})})
-    read = replace(read, lambdas=lambdas or project.folder / "lambdas")
     printed = io.StringIO()
     error = ""
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        patch.setenv("AWS_ENDPOINT_URL", engine)
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", DEFAULTS["AWS_DEFAULT_REGION"])
+        patch.setattr(Settings, "lambdas", lambdas or project.folder / "lambdas")
+        patch.setitem(OPTIONS, "retries", {"mode": "standard", "max_attempts": attempts})
         try:
             definition = definition.prefixed(read.name_prefix)
             check(definition)
-            aws = Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), attempts)
+            target = Local(int(engine.rsplit(":", 1)[1]), read.aws_default_region)
+            aws = Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), target)
             build.build_table(aws, definition)
             build.build_api(aws, definition, read, engine)
         except EXPLAINED as failure:

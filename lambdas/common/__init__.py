@@ -1,1 +1,1 @@
-"""What more than one function needs; the deployment zips it beside each handler."""
+"""Share code between functions; the deployment zips this package beside each handler."""

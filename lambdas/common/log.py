@@ -1,9 +1,9 @@
-"""One JSON line per invocation, on stdout, where Lambda collects it.
+"""Log one line of JSON for each invocation, on stdout, where Lambda collects it.
 
-The line names the request, never its content: no header, no token, no URL, no exception text
-(which may quote any of them).
+The line names the request, never its content. The line of a failed invocation has the exception too,
+with secrets taken out.
 
-It also makes a local function fast: MiniStack waits up to 50 ms for the first line that an
+The line also makes a local function fast: MiniStack waits up to 50 ms for the first line that an
 invocation logs, and about 5 ms once it has one.
 """
 
@@ -11,61 +11,125 @@ import functools
 import json
 import logging
 import os
+import sys
 import time
-import traceback
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from common.http import Event
 
 Handler = Callable[[Event, Any], dict[str, Any]]
 
+REQUEST_ID_HEADER = "apigw-requestid"
+COMMON = Path(__file__).parent.parent  # the folder that ``common`` is in
+LONGEST_MESSAGE, LONGEST_TRACEBACK = 1_000, 16_000  # characters; CloudWatch Logs takes 256 KB a line
+LONGEST_READ = 100_000  # characters of an exception's text that are looked at
+
 _threshold = logging.getLevelNamesMapping().get(os.environ.get("LOG_LEVEL", "").upper(), logging.INFO)
+_notes: ContextVar[dict[str, Any]] = ContextVar("notes")
+
+
+def note(**fields: Any) -> None:
+    """Add fields to the line of the current invocation."""
+    _notes.get({}).update(fields)
 
 
 def logged(outcome: Callable[[dict[str, Any]], Any], fallback: dict[str, Any]) -> Callable[[Handler], Handler]:
-    """Log each invocation of the handler under it.
+    """Log each invocation of the decorated handler.
 
-    ``outcome`` picks what the line calls ``status`` from the handler's answer. A handler that
-    raises is answered for with ``fallback``, and its line has level ERROR with the exception's
-    type and place: the gateway would otherwise send the exception's text to the client.
+    ``outcome`` picks what the line calls ``status`` from the handler's answer. If the handler
+    raises, the answer is ``fallback`` and the line has level ERROR: the gateway would otherwise
+    send the exception's text to the client.
     """
 
     def decorate(handler: Handler) -> Handler:
+        folder = Path(sys.modules[handler.__module__].__file__ or "").parent
+
         @functools.wraps(handler)
         def invoke(event: Event, context: Any) -> dict[str, Any]:
             started = time.perf_counter()
-            failure: dict[str, str] = {}
+            fields: dict[str, Any] = {}
+            token = _notes.set(fields)
+            level = logging.INFO
             try:
                 answer = handler(event, context)
+                status = outcome(answer)
             except Exception as error:
-                answer = fallback
-                failure = {"error": type(error).__name__, "at": _place(error)}
-            level = logging.ERROR if failure else logging.INFO
+                level, answer, status = logging.ERROR, fallback, outcome(fallback)
+                fields |= _failure(error, event, folder)
+            finally:
+                _notes.reset(token)
             if level >= _threshold:
                 line = {
                     "level": logging.getLevelName(level),
-                    "request_id": _request_id(event, context),
+                    "request_id": _gateway_id(event) or getattr(context, "aws_request_id", None),
                     "route": event.get("routeKey"),
-                    "status": outcome(answer),
+                    "status": status,
                     "ms": round((time.perf_counter() - started) * 1000, 1),
-                    **failure,
+                    **fields,
                 }
                 print(json.dumps(line), flush=True)
-            return answer
+            return _identified(answer, event)
 
         return invoke
 
     return decorate
 
 
-def _request_id(event: Event, context: Any) -> str | None:
-    """The gateway's ID where there is one: it is what the client was told."""
-    gateway: str | None = (event.get("requestContext") or {}).get("requestId")
-    return gateway or getattr(context, "aws_request_id", None)
+def _gateway_id(event: Event) -> str | None:
+    request_id: str | None = (event.get("requestContext") or {}).get("requestId")
+    return request_id
 
 
-def _place(error: Exception) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(frame.filename).name}:{frame.lineno}"
+def _identified(answer: dict[str, Any], event: Event) -> dict[str, Any]:
+    """Return an answer to a client with the ID that the line has.
+
+    AWS gives the client this very ID. MiniStack alone would give the client another, that no function knows.
+    """
+    request_id = _gateway_id(event)
+    if request_id is None or "statusCode" not in answer:
+        return answer
+    return {**answer, "headers": {**(answer.get("headers") or {}), REQUEST_ID_HEADER: request_id}}
+
+
+def _failure(error: Exception, event: Event, folder: Path) -> dict[str, str]:
+    """Return what the line of a failed invocation says of the exception."""
+    import traceback  # only a failed invocation needs these two
+
+    from common.redact import known_secrets, redact
+
+    secrets = known_secrets(event)
+    calls = error.__traceback__ and (error.__traceback__.tb_next or error.__traceback__)  # without invoke() itself
+    try:
+        message = str(error)
+    except Exception as unprintable:
+        message = f"(its text cannot be had: {type(unprintable).__name__})"
+    trace = "".join(traceback.format_exception(type(error), error, calls))
+    return {
+        "error": type(error).__name__,
+        "message": _shortened(redact(_shortened(message, LONGEST_READ), secrets), LONGEST_MESSAGE),
+        "at": _place(calls, folder),
+        "traceback": _shortened(redact(_shortened(trace, LONGEST_READ), secrets), LONGEST_TRACEBACK),
+    }
+
+
+def _place(calls: TracebackType | None, folder: Path) -> str:
+    """Return file and line of the innermost call in the function's own files."""
+    place = ""
+    while calls:
+        file = Path(calls.tb_frame.f_code.co_filename)
+        for own in (folder, COMMON):
+            if file.is_relative_to(own):
+                place = f"{file.relative_to(own).as_posix()}:{calls.tb_lineno}"
+                break
+        calls = calls.tb_next
+    return place
+
+
+def _shortened(text: str, longest: int) -> str:
+    """Return a text without its middle if it is too long: a traceback's ends say most."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]}\n...\n{text[-half:]}"

@@ -1,4 +1,4 @@
-"""The table of links."""
+"""Connect to DynamoDB, and name the table of links."""
 
 import os
 

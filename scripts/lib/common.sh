@@ -1,7 +1,21 @@
 # shellcheck shell=bash
 # What the scripts share; each sources this file first. It leaves them in the project's folder.
 
+# The caller's shell is set up for other work: what that changes in bash, in Python or in other tools goes.
+set +o posix
 set -euo pipefail
+set +o noclobber +o noglob
+shopt -u failglob nullglob nocasematch
+unset IFS CDPATH BASH_ENV ENV POSIXLY_CORRECT GREP_OPTIONS GREP_COLOR
+for name in $(compgen -A function); do unset -f "$name"; done
+for name in ${!PYTHON*}; do
+  case $name in
+    PYTHON | PYTHONDONTWRITEBYTECODE | PYTHONPYCACHEPREFIX | PYTHONUNBUFFERED) ;;
+    *) unset "$name" ;;
+  esac
+done
+export LC_ALL=C PYTHONUTF8=1
+
 self=$(cd "$(dirname "$0")" && pwd)/${0##*/}
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -20,9 +34,7 @@ no_arguments() { [ $# = 0 ] || die "unknown argument '$1': ${self##*/} takes non
 
 # Set $python to a Python that is new enough: .venv's, once there is one, since it starts without any shim.
 find_python() {
-  python=.venv/bin/python
-  if [ -x .venv/bin/pip ] && new_enough; then return; fi
-  for python in "${PYTHON:-python3}" python3 python3.14 python3.13 python3.12 python3.11; do
+  for python in .venv/bin/python "${PYTHON:-python3}" python3 python3.14 python3.13 python3.12 python3.11; do
     new_enough && return
   done
   die "Python 3.11 or newer is needed: install it, or name it in PYTHON"
@@ -37,25 +49,44 @@ load_settings() {
   eval "$settings"
 }
 
-# Make .venv, and install the named groups of pyproject.toml into it, where that is still to be done.
+# Make .venv, if there is none, and install the named groups of pyproject.toml into it, where that is still to be done.
 need() {
   local group wanted
-  if [ "$python" != .venv/bin/python ]; then # there is none, or it is not whole: pip is what venv makes last
-    say "making .venv with $("$python" --version)"
-    rm -rf .venv
-    "$python" -m venv .venv || die "$python -m venv failed: on Debian or Ubuntu, apt-get install python3-venv"
-    python=.venv/bin/python
-  fi
+  [ "$python" = .venv/bin/python ] || make_venv
   for group in "$@"; do
     wanted=$(.venv/bin/python -m stack.commands.requirements "$group")
     [ "$(cat ".venv/installed-$group" 2>/dev/null)" = "$wanted" ] && continue
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || add_pip
     say "installing into .venv, this once: $(tr '\n' ' ' <<<"$wanted")"
+    # Into .venv, whatever pip's own settings say.
     # shellcheck disable=SC2086 # one requirement a word
-    .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off $wanted 2>&1 |
+    .venv/bin/python -m pip install --no-user --target= --prefix= --root= \
+      --disable-pip-version-check --progress-bar off $wanted 2>&1 |
       tee .venv/install.log | sed -n 's/^Collecting \([^ ]*\).*/    \1/p; s/^Installing collected packages.*/    unpacking/p' ||
       { tail -n 5 .venv/install.log >&2; die "pip could not install these packages: is PyPI reachable?"; }
     printf '%s\n' "$wanted" >".venv/installed-$group"
   done
+}
+
+# Make .venv, with a mark in it from the start: without the mark it is somebody's own, and is left as it is.
+make_venv() {
+  local mark=.venv/made-by-these-scripts
+  if [ -e .venv ] || [ -L .venv ]; then
+    [ -e "$mark" ] || die ".venv is not of these scripts' making, and has no Python 3.11 or newer that runs: move it away (mv .venv .venv.old) and try again"
+    rm -rf .venv
+  fi
+  say "making .venv with $("$python" --version)"
+  mkdir .venv
+  touch "$mark"
+  "$python" -m venv .venv || { rm -rf .venv; die "$python -m venv failed: on Debian or Ubuntu, apt-get install python3-venv"; }
+  python=.venv/bin/python
+}
+
+# Add pip to a .venv that was made without it, as uv does.
+add_pip() {
+  say "adding pip to .venv"
+  .venv/bin/python -m ensurepip >/dev/null 2>&1 ||
+    die ".venv has no pip, and its Python cannot add it: add it (uv pip install --python .venv pip), or move .venv away, and try again"
 }
 
 # run_module MODULE [ARGUMENT...]: go on as a module of the stack, with the settings and the packages that it needs.

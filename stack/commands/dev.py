@@ -15,7 +15,7 @@ from pathlib import Path
 
 import watchfiles
 
-from stack.aws import EXPLAINED, Aws, explain, use_local_engine
+from stack.aws import EXPLAINED, Aws, Local, explain
 from stack.commands import logs, openapi
 from stack.definition import DEFINITION
 from stack.deploy import loading, package
@@ -88,14 +88,14 @@ def main() -> int:
     stop_at_end = resume == "stop"
     try:
         settings = Settings.from_environment(os.environ)
-        url = use_local_engine(settings.host_port)
+        target = Local(settings.host_port, settings.aws_default_region)
         if resume is None:
-            stop_at_end = look(url, settings.outputs) is State.STARTING
+            stop_at_end = look(target.url, settings.outputs) is State.STARTING
             if not up():
                 return 1
         for change in openapi.update():
             say(f"openapi.yaml: {change}")
-        session(settings, "stop" if stop_at_end else "leave")
+        session(settings, target, "stop" if stop_at_end else "leave")
     except KeyboardInterrupt:
         print(flush=True)
         return 0
@@ -109,11 +109,11 @@ def main() -> int:
     return 0
 
 
-def session(settings: Settings, at_end: str) -> None:
+def session(settings: Settings, target: Local, at_end: str) -> None:
     """Watch and follow until KeyboardInterrupt. Raises the SDK's errors when the engine is gone."""
-    aws = Aws(("iam", "lambda", "sts"))
-    redeployment = Redeployment(aws, settings, os.environ["AWS_ENDPOINT_URL"])
-    with following() as gone:
+    aws = Aws(("iam", "lambda", "sts"), target)
+    redeployment = Redeployment(aws, settings, target.url)
+    with following(target) as gone:
         watching = False
         for changes in watchfiles.watch(
             settings.lambdas,
@@ -150,7 +150,7 @@ def attempt(redeploy: Callable[[], None]) -> None:
 
 
 @contextlib.contextmanager
-def following() -> Iterator[threading.Event]:
+def following(target: Local) -> Iterator[threading.Event]:
     """Print the functions' logs meanwhile, in a thread. The event is set if the engine goes away.
 
     Raises the SDK's error about that at the end.
@@ -162,7 +162,7 @@ def following() -> Iterator[threading.Event]:
     def follow() -> None:
         try:
             names = [function.name for function in DEFINITION.functions]
-            for _ in logs.follow(logs.logs_client(), names, since, lambda line: print(line, flush=True)):
+            for _ in logs.follow(logs.logs_client(target), names, since, lambda line: print(line, flush=True)):
                 if done.wait(logs.LOOK_EVERY):
                     return
         except EXPLAINED as error:

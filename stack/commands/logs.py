@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from stack.aws import EXPLAINED, Aws, explain, use_local_engine
+from stack.aws import EXPLAINED, Aws, Local, explain
 from stack.definition import DEFINITION
 from stack.settings import Settings
 
@@ -61,9 +61,9 @@ class Tail:
         self._seen, self.since = seen, latest
 
 
-def logs_client() -> Any:
-    """A client that soon says so when nothing answers: somebody is watching."""
-    return Aws(("logs",), attempts=2)["logs"]
+def logs_client(target: Local) -> Any:
+    """Return a client for CloudWatch Logs."""
+    return Aws(("logs",), target)["logs"]
 
 
 def follow(client: Any, functions: Sequence[str], since: float, say: Callable[[str], None]) -> Iterator[None]:
@@ -111,8 +111,8 @@ def main(names: Sequence[str]) -> int:
         return 1
     try:
         settings = Settings.from_environment(os.environ)
-        use_local_engine(settings.host_port)
-        for _ in follow(logs_client(), names or known, time.time() - SHOWN_FIRST, lambda line: print(line, flush=True)):
+        client = logs_client(Local(settings.host_port, settings.aws_default_region))
+        for _ in follow(client, names or known, time.time() - SHOWN_FIRST, lambda line: print(line, flush=True)):
             time.sleep(LOOK_EVERY)
     except KeyboardInterrupt:
         pass

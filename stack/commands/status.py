@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stack import http_client
-from stack.aws import EXPLAINED, Aws, explain, use_local_engine
+from stack.aws import EXPLAINED, Aws, Local, explain
 from stack.commands import logs
 from stack.definition import DEFINITION
 from stack.deploy import package
@@ -32,18 +32,18 @@ def main() -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads it may have seen enough
     try:
         settings = Settings.from_environment(os.environ)
-        state_dir = Path(os.environ["STATE_DIR"]).resolve()
-        url = use_local_engine(settings.host_port)
+        target = Local(settings.host_port, settings.aws_default_region)
+        url = target.url
         state = look(url, settings.outputs)
         if state is State.STARTING:
             print(f"{'state':<9} down: nothing answers at {url} (scripts/up.sh starts it)")
             return 1
-        print(f"{'engine':<9} {engine(url, Embedded(settings, state_dir))}")
+        print(f"{'engine':<9} {engine(url, Embedded(settings, settings.state_dir.resolve()))}")
         print(f"{'state':<9} {'healthy' if state is State.READY else 'not healthy'}: {state.value}")
         if state is State.READY:
             api_id, api_url = ((settings.outputs / name).read_text().strip() for name in (API_ID_FILE, API_URL_FILE))
             print(f"{'API':<9} {api_id}  {api_url}")
-        aws = Aws(("lambda", "dynamodb", "logs"))
+        aws = Aws(("lambda", "dynamodb", "logs"), target)
         for line in functions(aws, settings.lambdas):
             print(f"{'function':<9} {line}")
         print(f"{'links':<9} {links(aws)}")

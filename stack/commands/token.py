@@ -5,31 +5,56 @@ whose JWT_ISSUER and JWT_AUDIENCE are in the token too when they are set.
 """
 
 import argparse
+import os
+import sys
 import time
+from typing import NoReturn
 
 from stack import dotenv, tokens
+from stack.errors import SettingError
+from stack.settings import Settings
 
 LIFETIME = 3600  # seconds
+STDOUT = 1
 
 
-def main() -> None:
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors look like those of all the scripts."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(1, f"error: {message}: {self.prog} [USER] [SECRET] (--help)\n")
+
+
+def main() -> int:
+    """Print the token: 0, or 1 with one line on stderr, and nothing on stdout."""
     summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="scripts/sign-token.py", description=f"{summary.partition(':')[0]}. {details}"
-    )
+    parser = Parser(prog="scripts/sign-token.py", description=f"{summary.partition(':')[0]}. {details}")
     parser.add_argument("user", nargs="?", default="user-1")
     parser.add_argument("secret", nargs="?")
     arguments = parser.parse_args()
     try:
-        known = dotenv.load()
-    except dotenv.SettingsError as error:
-        parser.exit(1, f"error: {error}\n")
-    secret = known.get("JWT_SECRET", "") if arguments.secret is None else arguments.secret
-    if not secret or not arguments.user:
-        parser.exit(1, "error: the user and the secret must not be empty (JWT_SECRET in .env)\n")
-    issuer, audience = known.get("JWT_ISSUER", ""), known.get("JWT_AUDIENCE", "")
-    print(tokens.sign(arguments.user, secret, time.time(), LIFETIME, issuer, audience))
+        settings = Settings.from_environment(dotenv.load())
+    except SettingError as error:
+        return fail(str(error))
+    secret = settings.jwt_secret if arguments.secret is None else arguments.secret
+    if not arguments.user or not secret:
+        return fail("USER and SECRET must not be empty: leave them out for user-1 and the JWT_SECRET of .env")
+    try:
+        (arguments.user + secret).encode()
+    except UnicodeEncodeError:
+        return fail("USER and SECRET must be UTF-8: use letters that are")
+    token = tokens.sign(arguments.user, secret, time.time(), LIFETIME, settings.jwt_issuer, settings.jwt_audience)
+    try:
+        os.write(STDOUT, f"{token}\n".encode())  # print() says nothing about a stdout that is closed
+    except OSError as error:
+        return fail(f"the token cannot be written to stdout ({error.strerror}): open it, or make room")
+    return 0
+
+
+def fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,13 +5,13 @@ import os
 import sys
 import time
 
-from stack import model
-from stack.aws import EXPLAINED, Aws, explain, use_local_engine
+from stack import model, outputs
+from stack.aws import EXPLAINED, Aws, Local, Remote, explain
 from stack.deploy import build
 from stack.settings import Settings
 
 PARTS = ("table", "api")
-FIRST_REQUEST = """curl {url}/shorten -H "Authorization: Bearer $(scripts/sign-token.py)" \\
+FIRST_REQUEST = """curl --noproxy '*' {url}/shorten -H "Authorization: Bearer $(scripts/sign-token.py)" \\
          -H 'Content-Type: application/json' -d '{{"long_url": "https://example.com/"}}'"""
 
 
@@ -27,22 +27,27 @@ def main() -> int:
         "--local", action="store_true", help="to the engine on this machine, at GATEWAY_PORT (default 4566)"
     )
     arguments = parser.parse_args()
-    if arguments.local:
-        use_local_engine(int(os.environ.get("GATEWAY_PORT") or 4566))  # this is where the engine of a hook is
     try:
-        _build([arguments.part] if arguments.part else list(PARTS))
+        _build([arguments.part] if arguments.part else list(PARTS), arguments.local)
     except EXPLAINED as error:
         return _fail(explain(error))
     return 0
 
 
-def _build(parts: list[str]) -> None:
+def _build(parts: list[str], local: bool) -> None:
     started = time.perf_counter()
     settings = Settings.from_environment(os.environ)
     definition = model.load(settings.name_prefix)
-    engine_url = os.environ.get("AWS_ENDPOINT_URL")
+    target: Local | Remote
+    if local:
+        # A hook runs where its engine does, and GATEWAY_PORT is where that engine listens.
+        target = Local(int(os.environ.get("GATEWAY_PORT") or 4566), settings.aws_default_region)
+        engine_url: str | None = target.url
+    else:
+        target = Remote()
+        engine_url = os.environ.get("AWS_ENDPOINT_URL")
     services = {"table": build.TABLE_SERVICES, "api": build.API_SERVICES}
-    aws = Aws(tuple({name for part in parts for name in services[part]}))
+    aws = Aws(tuple({name for part in parts for name in services[part]}), target)
     # The engine logs what follows behind a prefix of its own: the empty line keeps the columns straight.
     print(f"\n==> {' and '.join(parts)}: account {aws.account}, {aws.region}, {engine_url or 'AWS'}", flush=True)
     if "table" in parts:
@@ -50,7 +55,8 @@ def _build(parts: list[str]) -> None:
     if "api" in parts:
         for warning in settings.warnings():
             print(f"  warning: {warning}")
-        url = build.build_api(aws, definition, settings, engine_url)
+        with outputs.turn(settings.outputs):
+            url = build.build_api(aws, definition, settings, engine_url)
         print(f"==> ready in {time.perf_counter() - started:.1f} s: {url}")
         print(f"    try: {FIRST_REQUEST.format(url=url)}")
 

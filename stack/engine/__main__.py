@@ -9,9 +9,7 @@ Here requests to an API wait until one of a few before them is done.
 """
 
 import asyncio
-import fcntl
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -25,16 +23,8 @@ AT_ONCE = max(8, 4 * (os.cpu_count() or 1))
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-def main(lock_file: str) -> None:
-    """Serve until SIGTERM, holding a lock on ``lock_file``, which then has this process's ID in it."""
-    lock = Path(lock_file).open("r+")  # noqa: SIM115 # it stays open, and so locked, while this process lives
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        sys.exit("error: the engine of this STATE_DIR is running already")
-    lock.truncate(0)
-    lock.write(f"{os.getpid()} {os.environ['GATEWAY_PORT']}\n")
-    lock.flush()
+def main() -> None:
+    """Serve until SIGTERM."""
     list_hooks = ministack._collect_scripts
     ministack._collect_scripts = lambda *folders: list_hooks(*(one.replace(IN_IMAGE, HERE) for one in folders))
     ministack.app = queued(ministack.app)
@@ -62,4 +52,4 @@ def is_to_an_api(scope: Any) -> bool:
 
 
 if __name__ == "__main__":
-    main(sys.argv.pop())  # MiniStack reads what is left, which is nothing
+    main()

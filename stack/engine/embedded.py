@@ -1,17 +1,15 @@
-"""Start, stop and redeploy to the embedded engine: ``python -m stack.engine.embedded up|down|running|check-port``.
+"""The embedded engine: MiniStack as a process of this machine, without Docker.
 
-The settings come from the environment (scripts/lib/common.sh puts them there). Everything that
-the engine keeps is in STATE_DIR: ``data``, ``engine.log``, and ``engine.lock``, which the engine
-holds for as long as it lives, so that a killed engine is never taken for a running one.
+``python -m stack.engine.embedded DESCRIPTOR`` is that process. Whoever starts it has locked
+STATE_DIR's engine.lock, and hands the lock over with its descriptor. So there is never a second
+engine in one folder, and a killed engine is never taken for a running one.
 """
 
 import contextlib
-import fcntl
 import os
 import re
-import shutil
+import runpy
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,29 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack import outputs
-from stack.engine import health
-from stack.errors import DeployError
+from stack.engine import health, neighbours, shutdown
+from stack.engine.folder import Running, StateDir
+from stack.errors import EngineError
 from stack.settings import PROJECT, Settings
 
 START_TIMEOUT = 300  # seconds; the engine gives a hook as long
-STOP_TIMEOUT = 180  # seconds; it writes its state to disk meanwhile
-LOOK_EVERY = 0.05  # seconds
+STOP_TIMEOUT = 180  # seconds; the engine writes its state to disk meanwhile
+POLL_EVERY = 0.05  # seconds
 LOG_TAIL = 15  # lines
-INHERITED = ("HOME", "LANG", "LC_ALL", "AWS_DEFAULT_REGION")
+INHERITED = ("HOME", "LANG", "LC_ALL")
 # Of the engine's log, the lines that the deployment prints.
 BUILD_LINE = re.compile(r"==> .*|  \S.*\d ms|  warning: .*|    try: .*|         -H .*|error: .*")
 
 
-class Failure(Exception):
-    """What went wrong, and what to do about it, in one line."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """The engine that holds the lock."""
-
-    pid: int
-    port: int
+def say(line: str) -> None:
+    print(f"==> {line}", flush=True)
 
 
 @dataclass(frozen=True)
@@ -52,167 +43,202 @@ class Embedded:
     state_dir: Path
 
     @property
-    def lock_file(self) -> Path:
-        return self.state_dir / "engine.lock"
-
-    @property
-    def log_file(self) -> Path:
-        return self.state_dir / "engine.log"
+    def state(self) -> StateDir:
+        return StateDir(self.state_dir)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.settings.host_port}"
 
     def running(self) -> Running | None:
-        """The process that runs the engine, or None."""
-        with contextlib.suppress(FileNotFoundError), self.lock_file.open() as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                while not (line := lock.read()).endswith("\n"):  # it is being written
-                    lock.seek(0)
-                pid, port = line.split()
-                return Running(int(pid), int(port))
-        return None
+        """Return the process that runs the engine, or None. Never disturbs an engine that is starting."""
+        return self.state.running()
 
     def up(self) -> None:
-        """Start the engine and wait for the stack, or redeploy if it is running; raises Failure."""
-        running = self.running()
-        if running is None:
-            self._start()
-        elif running.port == self.settings.host_port:
-            self._redeploy()
-        else:
-            raise Failure(
-                f"the engine of {self.state_dir} is running on port {running.port}: stop it with scripts/down.sh, "
-                "or give the second stack a STATE_DIR and an OUTPUTS_DIR of its own"
-            )
+        """Start the engine and wait for the stack, or redeploy if it is running. Raises EngineError.
+
+        If it is interrupted before the stack is up, it stops the engine that it was starting.
+        """
+        self.state.claim()
+        starting = False
+        try:
+            with self._turn():
+                running = self.running()
+                if running is None:
+                    starting = True
+                    engine = self._start()
+            if running is None:
+                self._follow(engine)
+            elif running.port == self.settings.host_port:
+                self._wait_for_hooks()
+                self._redeploy()
+            else:
+                raise EngineError(
+                    f"the engine of {self.state_dir} is running on port {running.port}: stop it with scripts/down.sh, "
+                    "or give the second stack a STATE_DIR and an OUTPUTS_DIR of its own"
+                )
+        except KeyboardInterrupt:
+            if starting:
+                say("interrupted: the engine is being stopped")
+                self.down()
+            raise
 
     def down(self) -> bool:
-        """Stop the engine, which saves its state; whether there was one. Raises Failure."""
-        running = self.running()
-        if running is None:
+        """Stop the engine, which saves its state; return False if none is running. Raises EngineError."""
+        if not self.state.is_ours():
             return False
-        os.kill(running.pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_TIMEOUT
-        while self.running() is not None:
-            if time.monotonic() > deadline:
-                raise Failure(f"the engine (process {running.pid}) does not stop: see {self.log_file}")
-            time.sleep(LOOK_EVERY)
-        return True
+        self.state.claim()
+        with self._turn():
+            return self._stop()
 
-    def check_port(self) -> None:
-        """Raise Failure, with a way out, if HOST_PORT cannot be listened on."""
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", self.settings.host_port))
-            except OSError as error:
-                raise Failure(
-                    f"port {self.settings.host_port} cannot be used ({error.strerror}): stop what uses it, "
-                    f"or take another: HOST_PORT={self.settings.host_port % 65535 + 1} scripts/up.sh"
-                ) from error
+    def wipe(self) -> bool:
+        """Stop the engine and delete what it saved; return False if it saved nothing. Raises EngineError."""
+        self.state.check()
+        if not self.state.is_ours():
+            return False
+        self.state.claim()
+        with self._turn():
+            self._stop()
+            return self.state.wipe()
 
-    def _start(self) -> None:
-        self.check_port()
-        self.settings.outputs.mkdir(parents=True, exist_ok=True)
-        temporary = self.state_dir / "tmp"
-        shutil.rmtree(temporary, ignore_errors=True)  # what the functions of a killed engine left
-        temporary.mkdir(parents=True)
-        self.lock_file.touch()
-        with self.log_file.open("w") as log:
-            engine = subprocess.Popen(
-                [sys.executable, "-m", "stack.engine", self.lock_file],
-                cwd=PROJECT,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        state = self._follow(engine)
-        if state is not health.State.READY:
-            raise Failure(
-                f"{state.value} ({self.log_file}). The engine is still running: mend it and run scripts/up.sh again"
-            )
+    def _turn(self) -> contextlib.AbstractContextManager[None]:
+        return self.state.turn(lambda: say(f"waiting: another script starts or stops the engine of {self.state_dir}"))
 
-    def _follow(self, engine: "subprocess.Popen[bytes]") -> health.State:
-        """Print the build as the log tells it, until it is over; raises Failure if the engine dies."""
+    def _start(self) -> "subprocess.Popen[bytes]":
+        neighbours.check_port(self.settings.host_port)
+        neighbours.check_outputs(self.settings)
+        self.state.check_space()
+        make_outputs(self.settings.outputs)
+        outputs.withdraw(self.settings.outputs)
+        temporary = self.state.new_temporary()
+        log = self.state.new_log()
+        try:
+            with self.state.lock() as descriptor:
+                return subprocess.Popen(
+                    [sys.executable, "-m", "stack.engine.embedded", str(descriptor)],
+                    cwd=PROJECT,
+                    env=self._environment(temporary),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=[descriptor],
+                )
+        finally:
+            os.close(log)
+
+    def _follow(self, engine: "subprocess.Popen[bytes]") -> None:
+        """Print the build as the log tells it, until it is over. Raises EngineError unless the stack is up."""
         deadline = time.monotonic() + START_TIMEOUT
-        with self.log_file.open(errors="replace") as log:
+        with self.state.log.open(errors="replace") as log:
             while True:
+                ended = engine.poll()
                 state = health.look(self.url, self.settings.outputs)
                 for line in log:
                     if BUILD_LINE.fullmatch(line.rstrip()):
                         print(line.rstrip(), flush=True)
-                if engine.poll() is not None:
+                if ended == 0:
+                    raise EngineError("the engine was stopped while it was starting: run scripts/up.sh again")
+                if ended is not None:
                     log.seek(0)
                     tail = "".join(log.readlines()[-LOG_TAIL:])
-                    raise Failure(f"the engine died while it was starting. Its last words ({self.log_file}):\n{tail}")
-                if state in (health.State.READY, health.State.FAILED) or time.monotonic() > deadline:
-                    return state
-                time.sleep(LOOK_EVERY)
+                    raise EngineError(
+                        f"the engine died while it was starting. Its last words ({self.state.log}):\n{tail}"
+                    )
+                if state is health.State.READY:
+                    return
+                if state is health.State.FAILED or time.monotonic() > deadline:
+                    raise EngineError(
+                        f"{state.value} ({self.state.log}). "
+                        "The engine is still running: fix it and run scripts/up.sh again"
+                    )
+                time.sleep(POLL_EVERY)
+
+    def _wait_for_hooks(self) -> None:
+        """Wait until the engine that somebody else has started has built what it will. Raises EngineError."""
+        deadline = time.monotonic() + START_TIMEOUT
+        said = False
+        while health.look(self.url, self.settings.outputs) in (health.State.STARTING, health.State.BUILDING):
+            if self.running() is None:
+                raise EngineError("the engine was stopped while it was starting: run scripts/up.sh again")
+            if time.monotonic() > deadline:
+                raise EngineError(f"the engine is running but does not finish its build: see {self.state.log}")
+            if not said:
+                said = True
+                say("the engine is starting already: waiting for its build")
+            time.sleep(POLL_EVERY)
 
     def _redeploy(self) -> None:
         command = [sys.executable, "-m", "stack.deploy", "--local"]
         if subprocess.run(command, cwd=PROJECT, env=self._environment()).returncode != 0:
-            raise Failure("the stack is not up to date (see above)")
+            raise EngineError("the stack is not up to date (see above)")
 
-    def _environment(self) -> dict[str, str]:
-        """The engine's whole environment: nothing of the caller's but what it needs.
+    def _stop(self) -> bool:
+        running = self.running()
+        if running is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(running.pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while self.running() is not None:
+            if time.monotonic() > deadline:
+                raise EngineError(f"the engine (process {running.pid}) does not stop: see {self.state.log}")
+            time.sleep(POLL_EVERY)
+        return True
+
+    def _environment(self, temporary: Path | None = None) -> dict[str, str]:
+        """Return the engine's whole environment: nothing of the caller's but what it needs.
 
         The functions see all of it, and the caller may have credentials of a real account there.
         """
         settings = self.settings
         return {
             **{name: os.environ[name] for name in INHERITED if name in os.environ},
+            **settings.for_engine(),
+            **({"TMPDIR": str(temporary)} if temporary else {}),
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
-            "TMPDIR": str(self.state_dir / "tmp"),
+            # The user's ~/.aws is not for the hooks and the functions; AWS_ENDPOINT_URL the engine adds by itself.
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
+            # At its start and end MiniStack removes every container that any MiniStack has made. It needs none here.
+            "DOCKER_HOST": f"unix://{self.state_dir / 'no-docker.sock'}",
             "GATEWAY_PORT": str(settings.host_port),
             "BIND_HOST": "127.0.0.1",
             "MINISTACK_HOST": "localhost.localstack.cloud",
-            "MINISTACK_REGION": os.environ["AWS_DEFAULT_REGION"],
+            "MINISTACK_REGION": settings.aws_default_region,
             "PERSIST_STATE": str(int(settings.persist)),
-            "PERSIST": str(int(settings.persist)),
-            "STATE_DIR": str(self.state_dir / "data"),
-            "HOST_PORT": str(settings.host_port),
-            "OUTPUTS_DIR": str(settings.outputs),
-            "JWT_SECRET": settings.jwt_secret,
-            "JWT_ISSUER": settings.jwt_issuer,
-            "JWT_AUDIENCE": settings.jwt_audience,
-            "AUTHORIZER_TTL": str(settings.authorizer_ttl),
-            "CORS_ALLOW_ORIGINS": ",".join(settings.cors_allow_origins),
-            "LOG_LEVEL": settings.log_level,
+            "STATE_DIR": str(self.state.data),
         }
 
 
-def main(command: str) -> int:
-    """Run one command: 0, or 1 with one line on stderr; ``running`` says by its exit code whether it is."""
+def make_outputs(folder: Path) -> None:
+    """Make the outputs folder where there is none. Raises EngineError."""
     try:
-        embedded = Embedded(
-            Settings.from_environment(os.environ), (PROJECT / os.environ.get("STATE_DIR", ".state")).resolve()
-        )
-        match command:
-            case "up":
-                embedded.up()
-            case "check-port":
-                embedded.check_port()
-            case "running":
-                return 0 if embedded.running() else 1
-            case "down":
-                if embedded.down():
-                    print("==> the engine has stopped")
-                outputs.withdraw(embedded.settings.outputs)
-    except (DeployError, Failure) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        print(f"error: {error}: STATE_DIR and OUTPUTS_DIR must be folders that you may write to", file=sys.stderr)
-        return 1
-    return 0
+        raise EngineError(
+            f"OUTPUTS_DIR {folder} cannot be made ({error.strerror}): name a folder that you may write to"
+        ) from error
+
+
+def serve(lock: int) -> None:
+    """Be the engine until SIGTERM or SIGINT; then leave no process and no outputs behind."""
+    os.set_inheritable(lock, False)  # a process that outlives the engine must not keep its lock
+    os.register_at_fork(after_in_child=lambda: os.close(lock))
+    for request in (signal.SIGTERM, signal.SIGINT):  # until the server has handlers for them
+        signal.signal(request, lambda *_: sys.exit(0))
+    settings = Settings.from_environment(os.environ)
+    os.pwrite(lock, f"{os.getpid()} {settings.host_port}\n".encode(), 0)
+    sys.argv = ["stack.engine"]
+    try:
+        runpy.run_module("stack.engine", run_name="__main__", alter_sys=True)
+    finally:
+        shutdown.leave_nothing_behind(settings.outputs, settings.host_port)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    serve(int(sys.argv[1]))

@@ -65,7 +65,7 @@ def main() -> int:
     while ago, it waits before it asks again: every question is a request in the engine's log.
     """
     engine_url = f"http://127.0.0.1:{os.environ.get('GATEWAY_PORT') or 4566}"
-    outputs = PROJECT / os.environ.get("OUTPUTS_DIR", "outputs")
+    outputs = PROJECT / (os.environ.get("OUTPUTS_DIR") or "outputs")
     _rest(outputs)
     state = wait(engine_url, outputs, time.monotonic() + BUILD_TIMEOUT)
     print(state.value)

@@ -73,7 +73,7 @@ SOME = (
 
 
 def name_of(request: Request) -> str:
-    return re.sub(rf"/{API_ID}\b", "/API", request.operation)
+    return re.sub(rf"/{DEFINITION.api_id}\b", "/API", request.operation)
 
 
 class Through:
@@ -101,7 +101,7 @@ class Through:
 def assert_one_stack(project: Project) -> None:
     """One of each, and it answers."""
     assert sorted(path.name for path in project.outputs.iterdir()) == ["api_id", "api_url"]
-    stack = project.stack.__class__(f"{project.engine}/_aws/execute-api/{API_ID}/dev")
+    stack = project.stack.__class__(f"{project.engine}/_aws/execute-api/{DEFINITION.api_id}/dev")
     gateway = stack.client("apigatewayv2")
     assert [api["ApiId"] for api in gateway.get_apis()["Items"]] == [API_ID]
     assert len(gateway.get_integrations(ApiId=API_ID)["Items"]) == len(ROUTED)

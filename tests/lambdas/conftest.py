@@ -39,14 +39,14 @@ def links(table: Table) -> Table:
 def shorten(table: Table) -> Iterator[Function]:
     function = load("shorten", TABLE=tables.NAME, AWS_ENDPOINT_URL=table.engine)
     yield function
-    function.handler.dynamodb.close()
+    function.modules["common.table"].dynamodb.close()
 
 
 @pytest.fixture(scope="session")
 def redirect(table: Table) -> Iterator[Function]:
     function = load("redirect", TABLE=tables.NAME, AWS_ENDPOINT_URL=table.engine)
     yield function
-    function.handler.dynamodb.close()
+    function.modules["common.table"].dynamodb.close()
 
 
 @pytest.fixture(scope="session")

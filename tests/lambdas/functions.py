@@ -1,4 +1,4 @@
-"""The functions, imported and invoked as Lambda does it."""
+"""Import and invoke the functions as Lambda does."""
 
 import contextlib
 import importlib
@@ -17,7 +17,7 @@ import pytest
 from .events import Event
 
 LAMBDAS = Path(__file__).resolve().parent.parent.parent / "lambdas"
-# All that a function sees of its environment, but for the variables that it is loaded with.
+# All that a function sees of its environment beside the variables that it is loaded with.
 RUNTIME = {
     "HOME": os.devnull,  # where boto3 would find the developer's own account
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -29,7 +29,7 @@ CONTEXT = SimpleNamespace(aws_request_id="11111111-1111-4111-8111-111111111111")
 
 @dataclass(frozen=True)
 class Function:
-    """A function: the modules of its package, by the names that it imports them under."""
+    """Hold the modules of a function's package, by the names that it imports them under."""
 
     modules: dict[str, ModuleType]
 
@@ -37,8 +37,18 @@ class Function:
     def handler(self) -> ModuleType:
         return self.modules["handler"]
 
-    def invoke(self, event: Any) -> dict[str, Any]:
+    def answer(self, event: Any) -> dict[str, Any]:
+        """Return what the handler returns to Lambda."""
+        sys.modules.update(self.modules)  # for what it imports only when it needs it
         answer: dict[str, Any] = self.handler.handler(event, CONTEXT)
+        return answer
+
+    def invoke(self, event: Any) -> dict[str, Any]:
+        """Return the answer without the request ID, which every answer of a route's function must have."""
+        answer = self.answer(event)
+        if "statusCode" in answer:
+            answer["headers"] = dict(answer["headers"])
+            assert answer["headers"].pop("apigw-requestid") == event["requestContext"]["requestId"]
         return answer
 
     def __call__(self, event: Any) -> dict[str, Any]:
@@ -49,12 +59,12 @@ class Function:
         return answer
 
     def stop_clock(self, now: float) -> None:
-        """Have it take ``now`` for the time from here on."""
+        """Set the function's time to ``now`` from here on."""
         self.handler.time = SimpleNamespace(time=lambda: now)  # type: ignore[attr-defined]
 
 
 def load(name: str, **variables: str) -> Function:
-    """Import function ``name`` with these variables, afresh, and leave no trace of it in this process."""
+    """Import function ``name`` anew with these variables."""
     with pytest.MonkeyPatch.context() as patch, _imported_modules_forgotten() as imported:
         for variable in [*os.environ]:
             patch.delenv(variable)
@@ -67,7 +77,7 @@ def load(name: str, **variables: str) -> Function:
 
 
 def invocation(function: Function, event: Event, output: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
-    """What the function answers to an event, and what it prints meanwhile."""
+    """Return what the function answers to an event, and what it prints meanwhile."""
     output.readouterr()
     return function.invoke(event), output.readouterr().out
 
@@ -85,5 +95,5 @@ def _imported_modules_forgotten() -> Iterator[dict[str, ModuleType]]:
 
 
 def _take_modules() -> dict[str, ModuleType]:
-    names = [name for name in sys.modules if name.split(".")[0] in ("handler", "urls", "common")]
+    names = [name for name in sys.modules if name.split(".")[0] in ("handler", "hosts", "urls", "common")]
     return {name: sys.modules.pop(name) for name in names}

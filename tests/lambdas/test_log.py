@@ -132,7 +132,7 @@ def test_an_exception_gives_the_fallback_and_an_error_line(
 def test_a_failed_call_of_dynamodb_is_a_500_that_tells_nothing(table: Table, capsys: Output) -> None:
     function = load("redirect", TABLE="no-such-table", AWS_ENDPOINT_URL=table.engine)
     answer, printed = invocation(function, get("mine"), capsys)
-    function.handler.dynamodb.close()
+    function.modules["common.table"].dynamodb.close()
     assert answer == INTERNAL_ERROR
     fields = record(printed)
     assert (fields["level"], fields["error"]) == ("ERROR", "ResourceNotFoundException")
@@ -157,7 +157,7 @@ def test_log_level_silences_the_routes_functions_too(table: Table, capsys: Outpu
     function = load(name, TABLE=tables.NAME, AWS_ENDPOINT_URL=table.engine, LOG_LEVEL="WARNING")
     event = post({"long_url": URL}) if name == "shorten" else get("mine")
     _, printed = invocation(function, event, capsys)
-    function.handler.dynamodb.close()
+    function.modules["common.table"].dynamodb.close()
     assert printed == ""
 
 

@@ -11,7 +11,7 @@ from .functions import load
 @pytest.fixture(scope="module")
 def urls() -> ModuleType:
     function = load("shorten", TABLE="unused")
-    function.handler.dynamodb.close()
+    function.modules["common.table"].dynamodb.close()
     return function.modules["urls"]
 
 

@@ -33,7 +33,9 @@ def test_help_says_what_it_is_for(bare: Project, script: str) -> None:
     assert len(printed.splitlines()) > 1 or len(printed) > 40
 
 
-@pytest.mark.parametrize("path", [f"scripts/{name}" for name in SCRIPTS] + ["init/ready.d", "init/boot.d", ".ci/run"])
+@pytest.mark.parametrize(
+    "path", [*(f"scripts/{name}" for name in SCRIPTS), "init/ready.d", "init/boot.d", "init/shutdown.d", ".ci/run"]
+)
 def test_it_can_be_executed(path: str) -> None:
     files = [CHECKOUT / path] if (CHECKOUT / path).is_file() else [*(CHECKOUT / path).iterdir()]
     assert [file for file in files if not os.access(file, os.X_OK)] == []
@@ -152,7 +154,10 @@ def test_a_settings_file_that_cannot_be_read_is_named_with_the_line(project: Pro
     for script in ("scripts/up.sh", "scripts/sign-token.py"):
         done = project.run(script)
         assert done.returncode == 1
-        assert done.stderr == "error: .env.local, line 2: expected NAME=VALUE, found 'JWT_SECRET: x'\n"
+        assert done.stderr == (
+            "error: .env.local, line 2: expected NAME=VALUE, found 'JWT_SECRET: x': "
+            "write it without spaces around the =\n"
+        )
 
 
 @pytest.mark.parametrize("script", SHELL)
@@ -185,6 +190,7 @@ def test_the_readmes_aws_commands_work_as_they_are(shared: Project, shell: str) 
     )
     assert re.search(r"^aws-cli\t\d+$", done.stdout, re.MULTILINE)
     assert "GET /r/{code}" in done.stdout
+    assert "['shortlinks']" in done.stdout
 
 
 def test_the_dev_container_and_the_workflow_run_what_is_there() -> None:

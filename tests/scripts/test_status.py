@@ -107,4 +107,4 @@ def test_logs_without_a_stack_say_how_to_get_one(tmp_path_factory: pytest.TempPa
     bare = Project.copy(tmp_path_factory.mktemp("bare"))
     done = bare.run("scripts/logs.sh")
     assert done.returncode == 1
-    assert done.stderr == f"error: nothing answers at {bare.engine}/: start the engine first (scripts/up.sh)\n"
+    assert done.stderr == f"error: nothing answers at {bare.engine}: start the engine first (scripts/up.sh)\n"

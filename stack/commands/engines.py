@@ -1,0 +1,80 @@
+"""Which engine to use, and the errors that up.sh and down.sh end with."""
+
+import signal
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.engine import compose
+from stack.engine.compose import Compose
+from stack.engine.embedded import Embedded
+from stack.errors import DeployError, EngineError, SettingError
+from stack.settings import PROJECT, Settings
+
+CHOICES = ("docker", "embedded")
+INTERRUPTED = 130  # the exit code of a command that Ctrl-C has ended
+
+
+@dataclass(frozen=True)
+class Engines:
+    """Both engines of the stack that the environment names."""
+
+    docker: Compose
+    embedded: Embedded
+    wanted: str  # one of CHOICES, or empty
+    image: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Engines":
+        """Raise SettingError for a setting that cannot be used."""
+        wanted = environment.get("ENGINE", "")
+        if wanted not in ("", *CHOICES):
+            raise SettingError(f"ENGINE is {wanted!r}: use docker or embedded")
+        settings = Settings.from_environment(environment)
+        licensed = environment.get("LOCALSTACK_AUTH_TOKEN")
+        return cls(
+            Compose(settings),
+            Embedded(settings, Path(PROJECT, environment.get("STATE_DIR") or ".state").absolute()),
+            wanted,
+            environment["LOCALSTACK_IMAGE" if licensed else "MINISTACK_IMAGE"],
+        )
+
+    def choose(self) -> tuple[str, str]:
+        """Return the engine to start, and a line that says which that is, and why. Raises EngineError."""
+        docker = f"{self.image} in Docker"
+        embedded = f"MiniStack {_ministack_version()}, embedded"
+        if self.wanted == "embedded":
+            return "embedded", f"{embedded} (ENGINE=embedded)"
+        problem = compose.problem()
+        if self.wanted == "docker":
+            if problem:
+                raise EngineError(f"{problem}: fix that, or use ENGINE=embedded scripts/up.sh")
+            return "docker", f"{docker} (ENGINE=docker)"
+        if problem:
+            return "embedded", f"{embedded} ({problem})"
+        if self.embedded.running():
+            return "embedded", f"{embedded} (it is running)"
+        return "docker", f"{docker} (a Docker engine answers)"
+
+
+def run(command: Callable[[], None]) -> int:
+    """Run a command: return 0, or 1 after one line on stderr that says what is wrong."""
+    for request in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(request, signal.default_int_handler)
+    try:
+        command()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except DeployError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _ministack_version() -> str:
+    groups = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-groups"]
+    pins = dict(requirement.split("==") for requirement in groups["embedded"] if "==" in requirement)
+    return str(pins["ministack"])
