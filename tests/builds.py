@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from project import DEFAULTS, TLS, Project
-from stack.aws import Aws, Local
+from stack.aws import OPTIONS, Aws, Local
 from stack.aws_errors import EXPLAINED, explain
 from stack.definition import DEFINITION
 from stack.deploy import build
@@ -31,22 +32,28 @@ class Done:
 
 
 def run(
-    project: Project, definition: Definition = DEFINITION, engine: str = "", lambdas: Path | None = None, **changes: str
+    project: Project,
+    definition: Definition = DEFINITION,
+    lambdas: Path | None = None,
+    engine: str = "",
+    attempts: int = 5,
+    settings: Mapping[str, str] | None = None,
 ) -> Done:
     """Build tables and API of a definition, on the project's engine, or on what stands before it at ``engine``."""
     engine = engine or project.engine
-    settings = Settings.from_environment({**DEFAULTS, **project.settings, **changes})
+    read = Settings.from_environment({**DEFAULTS, **project.settings, **(settings or {})})
     printed = io.StringIO()
     error = ""
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setattr(Settings, "lambdas", lambdas or project.folder / "lambdas")
+        patch.setitem(OPTIONS, "retries", {"mode": "standard", "max_attempts": attempts})
         try:
-            definition = definition.prefixed(settings.name_prefix)
+            definition = definition.prefixed(read.name_prefix)
             check(definition)
-            target = Local(int(engine.rsplit(":", 1)[1]), settings.aws_default_region)
+            target = Local(int(engine.rsplit(":", 1)[1]), read.aws_default_region)
             aws = Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), target)
             build.build_table(aws, definition)
-            build.build_api(aws, definition, settings)
+            build.build_api(aws, definition, read)
         except EXPLAINED as failure:
             error = explain(failure)
     return Done(printed.getvalue(), error)
@@ -54,7 +61,7 @@ def run(
 
 def succeed(project: Project, definition: Definition = DEFINITION, lambdas: Path | None = None, **changes: str) -> Done:
     """Build, and fail the test if that fails."""
-    done = run(project, definition, lambdas=lambdas, **changes)
+    done = run(project, definition, lambdas, settings=changes)
     assert not done.error, done
     return done
 

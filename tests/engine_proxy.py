@@ -58,8 +58,11 @@ Fault = Callable[[Request], Reply | None]
 
 
 @contextlib.contextmanager
-def proxy(engine: str, fault: Fault) -> Iterator[str]:
-    """A proxy's URL. ``fault`` may reply to a request, raise Drop, or return None to let the engine answer."""
+def proxy(engine: str, fault: Fault, after: Callable[[Request, bytes], bytes] = lambda _, body: body) -> Iterator[str]:
+    """A proxy's URL. ``fault`` may reply to a request, raise Drop, or return None to let the engine answer.
+
+    ``after`` is called with the body that the engine has answered, and returns the one that the client gets.
+    """
     address = urlsplit(engine).netloc
 
     class Handler(BaseHTTPRequestHandler):
@@ -79,7 +82,8 @@ def proxy(engine: str, fault: Fault) -> Iterator[str]:
             if reply is not None:
                 self._send(reply.status, *reply.encode(request))
             else:
-                self._send(*self._ask_engine(body, headers))
+                status, kept, text = self._ask_engine(body, headers)
+                self._send(status, kept, after(request, text))
 
         def _ask_engine(self, body: bytes, headers: dict[str, str]) -> tuple[int, list[tuple[str, str]], bytes]:
             connection = http.client.HTTPConnection(address, timeout=60)

@@ -23,7 +23,7 @@ from stack.deploy.steps import Change, Ensured
 from stack.errors import PackageError
 from stack.model import Definition, Function
 
-TIMEOUT = 10  # seconds, as Lambda allows
+TIMEOUT = 60  # seconds; Lambda allows 10, but not on a machine that builds all functions at once
 INHERITED = ("HOME", "LANG", "PATH", "SYSTEMROOT", "TMPDIR")
 # What the module prints goes to stderr; what became of it goes to a file.
 PROGRAM = """

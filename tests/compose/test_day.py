@@ -6,6 +6,7 @@ import pytest
 
 from project import answers, until
 from session import session
+from stack.definition import DEFINITION
 
 from .containers import Containers
 
@@ -56,8 +57,9 @@ def test_a_function_is_added_and_removed(project: Containers) -> None:
     (project.folder / "lambdas/twin").mkdir()
     source = (project.folder / "lambdas/redirect/handler.py").read_text()
     (project.folder / "lambdas/twin/handler.py").write_text(source)
-    entry = '    Function("twin", (Route("GET /twin/{code}"),), {"TABLE": TABLE}),\n)'
-    definition.write_text(before.replace("    AUTHORIZER_FUNCTION,\n)", f"    AUTHORIZER_FUNCTION,\n{entry}"))
+    entry = 'Function("twin", (Route("GET /twin/{code}"),), reads=("shortlinks",), writes=("shortlinks",)),\n'
+    first = "        Function(\n"
+    definition.write_text(before.replace(first, f"        {entry}{first}", 1))
     stack = project.up()
     stack.shorten(LINK)
     with stack.http() as client:
@@ -67,4 +69,4 @@ def test_a_function_is_added_and_removed(project: Containers) -> None:
     with stack.http() as client:
         assert client.get("/twin/mine").json() == {"message": "Not Found"}
     names = {one["FunctionName"] for one in stack.client("lambda").list_functions()["Functions"]}
-    assert names == {"shorten", "redirect", "authorizer"}
+    assert names == {function.name for function in DEFINITION.functions}

@@ -5,20 +5,23 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+import builds
 from project import CHECKOUT, TLS, Project, Stack
-from stack.settings import Settings
+from stack.definition import DEFINITION
+from stack.model import Function, Route, Table
 
 README = (CHECKOUT / "README.md").read_text()
 RECIPE = README[README.index("## Add your own") : README.index("## See it")]
-HANDLER, DEFINITION = re.findall(r"```python\n(.*?)```", RECIPE, re.DOTALL)
-(ENTRY,) = re.findall(r" *Function\(.*\n", DEFINITION)
+HANDLER, ENTRY = re.findall(r"```python\n(.*?)```", RECIPE, re.DOTALL)
+LAST = '        Function("authorizer", settings=("JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE")),\n'
 KEY = "GET /stats/{code}"
-GIVEN = Settings.from_environment({}).for_engine()
 LINK = {"long_url": "https://example.com/", "code": "counted"}
 
 
@@ -34,7 +37,7 @@ def add(project: Project) -> None:
     folder = project.folder / "lambdas/stats"
     folder.mkdir()
     (folder / "handler.py").write_text(HANDLER)
-    edit_definition(project, "    AUTHORIZER_FUNCTION,\n)", f"    AUTHORIZER_FUNCTION,\n{ENTRY})")
+    edit_definition(project, LAST, f"{LAST}{ENTRY}")
 
 
 def remove(project: Project) -> None:
@@ -111,75 +114,16 @@ def test_the_recipe_adds_a_function_and_taking_it_back_removes_all_of_it(project
     remove(project)
     printed = project.check("scripts/up.sh")
     removed = [line.split()[:2] for line in printed.splitlines() if " removed " in line]
-    assert removed == [["route", "GET"], ["integration", "stats"], ["function", "stats"]]
+    assert removed == [
+        ["route", "GET"],
+        ["integration", "stats"],
+        ["function", "stats"],
+        ["role", "shortener-stats-us-east-1"],
+    ]
     assert seen(stack) == (before[0] | {"GET /by-hand"}, *before[1:])
     assert get(stack, "/stats/counted").json() == {"message": "Not Found"}
     assert policy(stack, "stats") == []
     assert stack.follow("counted").status_code == 302
-
-
-def test_a_route_that_is_taken_from_a_function_goes_with_its_integration_and_permission(project: Project) -> None:
-    add(project)
-    stack = project.up()
-    edit_definition(project, f'(Route("{KEY}"),)', "()")
-    project.up()
-    routes, integrated, functions = seen(stack)
-    assert KEY not in routes
-    assert "stats" not in integrated
-    assert "stats" in functions
-    assert policy(stack, "stats") == []
-
-
-def test_a_function_under_a_new_name_takes_its_routes_along(project: Project) -> None:
-    add(project)
-    stack = project.up()
-    stack.shorten(LINK)
-    (project.folder / "lambdas/stats").rename(project.folder / "lambdas/figures")
-    edit_definition(project, 'Function("stats"', 'Function("figures"')
-    project.up()
-    routes, integrated, functions = seen(stack)
-    assert KEY in routes
-    assert ("stats" in integrated, "stats" in functions) == (False, False)
-    assert get(stack, "/stats/counted").json() == {"clicks": 0}
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        (
-            f'(Route("{KEY}"),)',
-            f'(Route("{KEY}"))',
-            "the routes of stats are no tuple: one alone needs a comma after it",
-        ),
-        (KEY, "GET /r/{code}", "the route 'GET /r/{code}' is there twice"),
-        (KEY, "get stats", "'get stats' cannot be a route"),
-        ('Function("stats"', 'Function("shorten"', "the function name 'shorten' is there twice"),
-        ('Function("stats"', 'Function("st ats"', "'st ats' cannot be a function name"),
-        (
-            '{"TABLE": TABLE}',
-            '{}, ("COLOUR",)',
-            f"a function asks for COLOUR, which is no setting that the engine is given: use {', '.join(GIVEN)}",
-        ),
-    ],
-)
-def test_a_definition_that_cannot_be_is_refused_and_what_is_up_stays_up(
-    built: Project, old: str, new: str, said: str
-) -> None:
-    before = seen(built.stack)
-    definition = built.folder / "stack/definition.py"
-    original = definition.read_text()
-    add(built)
-    stats = ENTRY.replace(old, new)
-    assert stats != ENTRY
-    edit_definition(built, ENTRY, stats)
-    try:
-        done = built.deploy("api")
-        assert (done.returncode, done.stderr) == (1, f"\nerror: stack/definition.py: {said}\n")
-        assert built.stack.follow("unknown").json() == {"error": "not found"}
-        assert seen(built.stack) == before
-    finally:
-        shutil.rmtree(built.folder / "lambdas/stats")
-        definition.write_text(original)
 
 
 def test_the_tests_miss_a_new_route_in_the_documents_until_it_is_there(project: Project) -> None:
@@ -221,22 +165,156 @@ def test_the_tests_miss_a_new_route_in_the_documents_until_it_is_there(project: 
     assert document.read_text() == (CHECKOUT / "openapi.yaml").read_text()
 
 
-@pytest.mark.parametrize(
-    ("slip", "said"),
-    [
-        ("    Function(stats),\n", "name 'stats' is not defined"),
-        ('    Function("stats", route=()),\n', "unexpected keyword argument 'route'"),
-        ('    Function("stats" ()\n', "was never closed|invalid syntax|forgot a comma"),
-    ],
-)
-def test_a_slip_in_the_definition_is_one_line_and_what_is_up_stays_up(built: Project, slip: str, said: str) -> None:
-    definition = built.folder / "stack/definition.py"
-    original = definition.read_text()
-    edit_definition(built, "    AUTHORIZER_FUNCTION,\n)", f"    AUTHORIZER_FUNCTION,\n{slip})")
-    try:
-        done = built.deploy()
-        assert done.returncode == 1
-        assert re.fullmatch(rf"\nerror: stack/definition.py, line \d+: .*({said}).*\n", done.stderr)
-        assert built.stack.follow("unknown").json() == {"error": "not found"}
-    finally:
-        definition.write_text(original)
+def write(folder: Path, name: str, source: str) -> None:
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / name / "handler.py").write_text(source)
+
+
+@pytest.fixture
+def lambdas(tmp_path: Path) -> Path:
+    """A copy of the functions' folders, to which a test may add its own."""
+    return Path(shutil.copytree(CHECKOUT / "lambdas", tmp_path / "lambdas", ignore=shutil.ignore_patterns("__py*")))
+
+
+STATS = Function("stats", (Route(KEY),), reads=("shortlinks",))
+
+
+def test_a_route_that_is_taken_from_a_function_goes_with_its_integration_and_permission(
+    built: Project, lambdas: Path
+) -> None:
+    write(lambdas, "stats", HANDLER)
+    builds.succeed(built, builds.with_function(STATS), lambdas)
+    stack = built.stack
+    assert len(policy(stack, "stats")) == 1
+    done = builds.succeed(built, builds.with_function(replace(STATS, routes=())), lambdas)
+    assert done.changes("removed") == {("route", KEY), ("integration", "stats"), ("permission", "stats")}
+    assert "stats" in seen(stack)[2]
+    assert policy(stack, "stats") == []
+    builds.succeed(built)
+
+
+def test_a_function_under_a_new_name_takes_its_routes_along(built: Project, lambdas: Path) -> None:
+    write(lambdas, "stats", HANDLER)
+    write(lambdas, "figures", HANDLER)
+    builds.succeed(built, builds.with_function(STATS), lambdas)
+    stack = built.stack
+    stack.shorten(LINK)
+    builds.succeed(built, builds.with_function(replace(STATS, name="figures")), lambdas)
+    routes, integrated, functions = seen(stack)
+    assert KEY in routes
+    assert ("stats" in integrated, "stats" in functions) == (False, False)
+    assert get(stack, "/stats/counted").json() == {"clicks": 0}
+    builds.succeed(built)
+
+
+NOTES = """
+import json
+import os
+import boto3
+
+TABLE = os.environ["TABLE"]
+dynamodb = boto3.client("dynamodb")
+
+def handler(event, context):
+    if event["routeKey"].startswith("POST"):
+        dynamodb.put_item(TableName=TABLE, Item={"id": {"S": "first"}, "text": {"S": event["body"]}})
+        return {"statusCode": 201}
+    found = dynamodb.get_item(TableName=TABLE, Key={"id": {"S": event["pathParameters"]["id"]}})
+    return {"statusCode": 200, "body": found["Item"]["text"]["S"]}
+"""
+
+
+def test_a_function_with_a_table_of_its_own_is_two_entries_and_a_folder(built: Project, lambdas: Path) -> None:
+    write(lambdas, "notes", NOTES)
+    routes = (Route("POST /notes", authorized=True), Route("GET /notes/{id}"))
+    notes = Function("notes", routes, reads=("notes",), writes=("notes",))
+    definition = replace(builds.with_function(notes), tables=(*DEFINITION.tables, Table("notes", key="id")))
+    for prefix in ("", "team-"):
+        done = builds.succeed(built, definition, lambdas, NAME_PREFIX=prefix)
+        assert ("table", f"{prefix}notes") in done.changes("created")
+        stack = built.stack
+        with stack.http(headers={"Authorization": f"Bearer {stack.token()}"}) as client:
+            assert client.post("/notes", content="hello", headers={"Content-Type": "text/plain"}).status_code == 201
+            assert client.get("/notes/first").text == "hello"
+        assert stack.client("dynamodb").scan(TableName=f"{prefix}notes")["Count"] == 1
+    removed = builds.succeed(built).changes("removed")
+    assert ("function", "notes") in removed
+    assert not {kind for kind, _ in removed} & {"table"}
+    assert built.stack.client("dynamodb").scan(TableName="notes")["Count"] == 1
+    builds.empty(built)
+    builds.succeed(built)
+
+
+def test_a_function_of_several_tables_finds_each_under_its_name(built: Project, lambdas: Path) -> None:
+    source = "import json, os\n"
+    source += "def handler(event, context):\n    return {'statusCode': 200, 'body': json.dumps(dict(os.environ))}\n"
+    write(lambdas, "names", source)
+    names = Function("names", (Route("GET /names"),), reads=("shortlinks", "my.notes"), variables={"COLOUR": "red"})
+    definition = replace(builds.with_function(names), tables=(*DEFINITION.tables, Table("my.notes", key="id")))
+    builds.succeed(built, definition, lambdas)
+    found = get(built.stack, "/names").json()
+    assert (found["TABLE_SHORTLINKS"], found["TABLE_MY_NOTES"], found["COLOUR"]) == ("shortlinks", "my.notes", "red")
+    assert "TABLE" not in found
+    builds.succeed(built)
+
+
+# A handler's own code is run by real requests alone, so none of these fails a build.
+HARMLESS = {
+    "reads": "def handler(event, context):\n    return {'statusCode': 200, 'body': event['requestContext']['stage']}\n",
+    "raises": "def handler(event, context):\n    raise ValueError('always')\n",
+    "exits": "import sys\ndef handler(event, context):\n    sys.exit(3)\n",
+    "writes": "import os, boto3\ndef handler(event, context):\n"
+    "    boto3.client('dynamodb').put_item(TableName=os.environ['TABLE'], Item={'code': {'S': 'written'}})\n",
+    "prints": "print('loading')\nhandler = lambda event, context: {'statusCode': 200}\n",
+}
+
+
+def test_no_function_is_called_by_the_deployment(built: Project, lambdas: Path) -> None:
+    functions = tuple(Function(name, (Route(f"GET /{name}"),), writes=("shortlinks",)) for name in HARMLESS)
+    for name, source in HARMLESS.items():
+        write(lambdas, name, source)
+    definition = replace(DEFINITION, functions=(*DEFINITION.functions, *functions))
+    builds.succeed(built, definition, lambdas)
+    builds.succeed(built, definition, lambdas)
+    assert built.stack.row("written") is None
+    logs = built.stack.client("logs")
+    groups = {group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]}
+    invoked = [
+        name
+        for name in HARMLESS
+        if f"/aws/lambda/{name}" in groups and logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+    ]
+    assert invoked == []
+    assert get(built.stack, "/reads").text == "dev"
+    builds.succeed(built)
+
+
+# What each of these says, after the name of its file.
+UNLOADABLE = {
+    "import no_such_module\n": ", line 1: function broken cannot be loaded: ModuleNotFoundError: No module named",
+    "import os\n\nX = os.environ['NO_SUCH']\n": ", line 3: function broken cannot be loaded: KeyError: 'NO_SUCH'",
+    "def handle(event, context):\n    pass\n": ", line 1: function broken cannot be loaded: there is no function named",
+    "def handler(:\n": ", line 1: invalid syntax",
+    "raise SystemExit('bye')\n": ", line 1: function broken cannot be loaded: SystemExit: bye",
+    "import os\nos._exit(3)\n": " cannot be loaded: importing it ended Python, with exit code 3",
+    "while True:\n    pass\n": " cannot be loaded: importing it takes over 5 s",
+    "import helper\n": "/helper.py, line 2: function broken cannot be loaded: ZeroDivisionError: division by zero",
+}
+
+
+def test_code_that_cannot_be_loaded_is_named_with_its_line_and_nothing_is_touched(
+    built: Project, lambdas: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stack.deploy.loading.TIMEOUT", 5)
+    definition = builds.with_function(Function("broken", (Route("GET /broken"),)))
+    before = seen(built.stack)
+    write(lambdas, "broken", "")
+    (lambdas / "broken/helper.py").write_text("# divides\n1 / 0\n")
+    for source, said in UNLOADABLE.items():
+        write(lambdas, "broken", source)
+        done = builds.run(built, definition, lambdas=lambdas)
+        file = "lambdas/broken" if "helper" in source else "lambdas/broken/handler.py"
+        assert done.error.startswith(f"{file}{said}"), (source, done)
+    assert seen(built.stack) == before
+    assert sorted(path.name for path in built.outputs.iterdir()) == ["api_id", "api_url"]
+    assert built.stack.follow("unknown").status_code == 404

@@ -6,37 +6,34 @@ import threading
 import time
 from collections.abc import Callable
 
-import httpx
 import pytest
 
+import builds
 from engine_proxy import Drop, Reply, Request, proxy
-from project import TLS, Project
+from project import Project
 from stack.definition import DEFINITION
 
-# Calls of a build from nothing that has to wait for a function.
-WAITING = [f"GET /2015-03-31/functions/{name}" for name in ("shorten", "redirect", "authorizer")]
-# Every other call that it makes, with names for the IDs in it.
+API_ID = DEFINITION.api_id
+
+FUNCTIONS = [DEFINITION.function_name(function) for function in DEFINITION.functions]
+ROUTED = [function for function in DEFINITION.functions if function.routes]
+INVOKED = [*(DEFINITION.function_name(function) for function in ROUTED), DEFINITION.authorizer.function]
+# Every call of a build from nothing, with names for the IDs in them.
 OPERATIONS = [
     "OPTIONS /_aws/execute-api/API/dev/",
     "GetCallerIdentity",
     "DescribeTable",
     "CreateTable",
+    "ListTagsOfResource",
     "GetRole",
     "CreateRole",
     "PutRolePolicy",
+    "ListRoles",
     "GET /v2/apis",
     "POST /v2/apis",
     "GET /v2/apis/API",
-    *(
-        call.format(function)
-        for function in ("shorten", "redirect", "authorizer")
-        for call in (
-            "GET /2015-03-31/functions/{}/configuration",
-            "GET /2015-03-31/functions/{}/policy",
-            "POST /2015-03-31/functions/{}/invocations",
-            "POST /2015-03-31/functions/{}/policy",
-        )
-    ),
+    *(f"GET /2015-03-31/functions/{name}" for name in FUNCTIONS),
+    *(f"{method} /2015-03-31/functions/{name}/policy" for name in INVOKED for method in ("GET", "POST")),
     "GET /2015-03-31/functions",
     "POST /2015-03-31/functions",
     "GET /v2/apis/API/integrations",
@@ -51,6 +48,17 @@ OPERATIONS = [
     "GET /_aws/execute-api/API/dev/r/__deployment-probe__",
     "DeleteItem",
 ]
+# The calls that create something, each of which may meet another build.
+CREATIONS = {
+    "CreateTable": ("table shortlinks", "ResourceInUseException"),
+    "CreateRole": ("role ", "EntityAlreadyExists"),
+    "POST /2015-03-31/functions": ("function ", "ResourceConflictException"),
+    "POST /2015-03-31/functions/redirect/policy": ("permission redirect", "ResourceConflictException"),
+    "POST /v2/apis/API/routes": ("route ", "ConflictException"),
+    "POST /v2/apis/API/integrations": ("integration ", "ConflictException"),
+    "POST /v2/apis/API/authorizers": ("authorizer jwt-auth", "ConflictException"),
+    "POST /v2/apis/API/stages": ("stage dev", "ConflictException"),
+}
 # One of each kind of step; the rest are for --search.
 SOME = (
     "GetCallerIdentity",
@@ -79,9 +87,7 @@ class Through:
         self._fault = fault
         self._lock = threading.Lock()
 
-    def deploy(self) -> tuple[int, str]:
-        """Exit code and everything printed."""
-
+    def build(self) -> builds.Done:
         def fault(request: Request) -> Reply | None:
             name = name_of(request)
             with self._lock:
@@ -89,20 +95,8 @@ class Through:
                 self.seen[name] = before + 1
             return self._fault(name, before)
 
-        port = self.project.settings["HOST_PORT"]
-        with proxy(self.project.engine, fault) as url:
-            self.project.settings["HOST_PORT"] = url.rsplit(":", 1)[1]
-            try:
-                done = self.project.deploy()
-            finally:
-                self.project.settings["HOST_PORT"] = port
-        return done.returncode, done.stdout + done.stderr
-
-
-def empty(project: Project) -> None:
-    httpx.post(f"{project.engine}/_ministack/reset", timeout=60, verify=TLS).raise_for_status()
-    for file in project.outputs.iterdir():
-        file.unlink()
+        with proxy(self.project.engine, fault) as engine:
+            return builds.run(self.project, engine=engine)
 
 
 def assert_one_stack(project: Project) -> None:
@@ -110,10 +104,10 @@ def assert_one_stack(project: Project) -> None:
     assert sorted(path.name for path in project.outputs.iterdir()) == ["api_id", "api_url"]
     stack = project.stack.__class__(f"{project.engine}/_aws/execute-api/{DEFINITION.api_id}/dev")
     gateway = stack.client("apigatewayv2")
-    assert [api["ApiId"] for api in gateway.get_apis()["Items"]] == [DEFINITION.api_id]
-    assert len(gateway.get_integrations(ApiId=DEFINITION.api_id)["Items"]) == 2
-    assert len(gateway.get_authorizers(ApiId=DEFINITION.api_id)["Items"]) == 1
-    assert len(gateway.get_routes(ApiId=DEFINITION.api_id)["Items"]) == 3
+    assert [api["ApiId"] for api in gateway.get_apis()["Items"]] == [API_ID]
+    assert len(gateway.get_integrations(ApiId=API_ID)["Items"]) == len(ROUTED)
+    assert len(gateway.get_authorizers(ApiId=API_ID)["Items"]) == 1
+    assert len(gateway.get_routes(ApiId=API_ID)["Items"]) == len(DEFINITION.routes)
     assert stack.client("dynamodb").scan(TableName="shortlinks")["Items"] == []
     code = stack.shorten({"long_url": "https://example.com/"}).json()["code"]
     assert stack.follow(code).status_code == 302
@@ -140,10 +134,10 @@ def answer_late() -> None:
 
 
 def test_the_list_of_operations_is_what_a_build_calls(built: Project) -> None:
-    empty(built)
+    builds.empty(built)
     through = Through(built, lambda *_: None)
-    assert through.deploy()[0] == 0
-    assert sorted(set(through.seen) - {*WAITING}) == sorted(OPERATIONS)
+    assert not through.build().error
+    assert sorted(through.seen) == sorted(OPERATIONS)
     assert_one_stack(built)
 
 
@@ -151,10 +145,10 @@ def test_the_list_of_operations_is_what_a_build_calls(built: Project) -> None:
 def test_a_fault_at_the_first_call_of_every_operation_is_overcome(
     built: Project, fault: Callable[[], Reply | None]
 ) -> None:
-    empty(built)
+    builds.empty(built)
     through = Through(built, lambda _, before: fault() if before == 0 else None)
-    code, printed = through.deploy()
-    assert code == 0, printed
+    done = through.build()
+    assert not done.error, done
     assert_one_stack(built)
 
 
@@ -164,12 +158,54 @@ def test_a_fault_at_the_first_call_of_every_operation_is_overcome(
 def test_an_operation_that_is_refused_stops_the_build_and_the_next_run_converges(
     built: Project, operation: str
 ) -> None:
-    empty(built)
+    builds.empty(built)
     refusal = Reply(400, "AccessDeniedException", "not today")
-    code, printed = Through(built, lambda name, _: refusal if name == operation else None).deploy()
-    assert code == 1, printed
-    assert "Traceback" not in printed
-    assert len(re.findall("^error: ", printed, re.MULTILINE)) == 1
+    done = Through(built, lambda name, _: refusal if name == operation else None).build()
+    assert done.error
+    assert "\n" not in done.error
     assert list(built.outputs.iterdir()) == []
-    assert built.deploy().returncode == 0
+    builds.succeed(built)
     assert_one_stack(built)
+
+
+def test_a_steady_conflict_ends_in_one_line_and_the_next_run_converges(
+    built: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stack.deploy.steps.CONFLICT_TIMEOUT", 1)
+    for operation, (named, code) in CREATIONS.items():
+        builds.empty(built)
+        conflict = Reply(400 if code == "ResourceInUseException" else 409, code, "by another build")
+
+        def fault(name: str, _: int, at: str = operation, reply: Reply = conflict) -> Reply | None:
+            return reply if name == at else None
+
+        through = Through(built, fault)
+        error = through.build().error
+        assert error.startswith(named), (operation, error)
+        assert " was in conflict with another change for 1 s: make sure that no other build is running" in error
+        assert "\n" not in error
+        assert 2 <= through.seen[operation] <= 60
+    builds.succeed(built)
+    assert_one_stack(built)
+
+
+def test_a_conflict_that_ends_is_overcome(built: Project) -> None:
+    builds.empty(built)
+
+    def conflict(name: str, before: int) -> Reply | None:
+        found = CREATIONS.get(name)
+        if found is None or before > 1:
+            return None
+        return Reply(400 if found[1] == "ResourceInUseException" else 409, found[1], "by another build")
+
+    done = Through(built, conflict).build()
+    assert not done.error, done
+    assert_one_stack(built)
+
+
+def test_an_api_id_that_another_region_has_is_named(built: Project) -> None:
+    builds.empty(built)
+    taken = Reply(409, "ConflictException", "API id is already in use")
+    error = Through(built, lambda name, _: taken if name == "POST /v2/apis" else None).build().error
+    assert error.startswith(f"the API ID {API_ID} is taken, but not in us-east-1: set AWS_DEFAULT_REGION to the region")
+    builds.succeed(built)
