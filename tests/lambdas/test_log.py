@@ -95,7 +95,7 @@ def broken(function: Function, patch: pytest.MonkeyPatch) -> Function:
         raise RuntimeError(f"{SECRET} of {URL}")
 
     patch.setenv("JWT_SECRET", SECRET)
-    for module, name in (("handler", "read_request"), ("handler", "verify"), ("common.links", "click")):
+    for module, name in (("handler", "read_request"), ("handler", "verify"), ("handler", "click")):
         if hasattr(function.modules.get(module), name):
             patch.setattr(function.modules[module], name, fail)
     return function
@@ -119,7 +119,7 @@ INTERNAL_ERROR = {
     ("name", "event", "fallback", "status", "failing"),
     [
         ("shorten", post({"long_url": URL}), INTERNAL_ERROR, 500, "request = read_request(event)"),
-        ("redirect", get("mine"), INTERNAL_ERROR, 500, "links.click(code)"),
+        ("redirect", get("mine"), INTERNAL_ERROR, 500, "long_url = find(code)"),
         ("authorizer", authorize(f"Bearer {token()}"), {"isAuthorized": False}, "deny", "subject = verify("),
     ],
     ids=["shorten", "redirect", "authorizer"],
@@ -165,14 +165,14 @@ def test_the_place_of_a_failure_in_the_standard_library_is_the_line_that_called_
     def parse(code: str) -> object:
         return json.loads("{")
 
-    monkeypatch.setattr(functions["redirect"].modules["common.links"], "click", parse)
+    monkeypatch.setattr(functions["redirect"].handler, "click", parse)
     _, printed = invocation(functions["redirect"], get("mine"), capsys)
     fields = record(printed)
     assert (fields["error"], fields["message"]) == (
         "JSONDecodeError",
         "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
     )
-    assert fields["at"] == line_of("redirect/handler.py", "links.click(code)")
+    assert fields["at"] == line_of("redirect/handler.py", "long_url = find(code)")
 
 
 def test_a_chain_of_exceptions_is_logged_whole(
@@ -181,7 +181,7 @@ def test_a_chain_of_exceptions_is_logged_whole(
     def chain(code: str) -> object:
         raise LookupError("no row") from OSError("no table")
 
-    monkeypatch.setattr(functions["redirect"].modules["common.links"], "click", chain)
+    monkeypatch.setattr(functions["redirect"].handler, "click", chain)
     _, printed = invocation(functions["redirect"], get("mine"), capsys)
     fields = record(printed)
     assert (fields["error"], fields["message"]) == ("LookupError", "no row")
@@ -198,7 +198,7 @@ def test_an_exception_that_has_no_text_is_logged_all_the_same(
     def fail(code: str) -> object:
         raise UnprintableError
 
-    monkeypatch.setattr(functions["redirect"].modules["common.links"], "click", fail)
+    monkeypatch.setattr(functions["redirect"].handler, "click", fail)
     answer, printed = invocation(functions["redirect"], get("mine"), capsys)
     assert answer == INTERNAL_ERROR
     fields = record(printed)

@@ -20,8 +20,8 @@ from .tokens import CLAIMS, HEADER, segment, token
 SECRET_VARIABLES = ("JWT_SECRET", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 ORDINARY = """Traceback (most recent call last):
   File "/lambdas/redirect/handler.py", line 16, in handler
-    long_url = links.peek(code) if uncounted else links.click(code)
-               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    long_url = find(code)
+               ^^^^^^^^^^
   File "/tests/lambdas/test_redact.py", line 83, in fail
     raise KeyError(message) raise ValueError(message) from error local RuntimeError("no link", message) ValueError:
 The above exception was the direct cause of the following exception:
@@ -53,7 +53,7 @@ ENCODINGS: dict[str, Encoding] = {
 @pytest.fixture(scope="module")
 def function() -> Iterator[Function]:
     """Yield a function whose every invocation fails as ``fail`` says."""
-    function = load("redirect", TABLE="unused")
+    function = load("redirect", TABLE="unused", AWS_ENDPOINT_URL="http://127.0.0.1:9")
     yield function
     function.modules["common.table"].dynamodb.close()
 
@@ -61,7 +61,7 @@ def function() -> Iterator[Function]:
 def logged(function: Function, event: object, fail: Callable[[str], object]) -> str:
     """Return what an invocation logs that fails so, with its escapes undone."""
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as output:
-        patch.setattr(function.modules["common.links"], "click", fail)
+        patch.setattr(function.handler, "click", fail)
         answer = function.invoke(event)
     assert answer["body"] == '{"error": "internal error"}'
     fields = json.loads(output.getvalue())
