@@ -11,7 +11,6 @@ import functools
 import json
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -24,9 +23,9 @@ from common.http import Event
 Handler = Callable[[Event, Any], dict[str, Any]]
 
 REQUEST_ID_HEADER = "apigw-requestid"
-COMMON = Path(__file__).parent.parent  # the folder that ``common`` is in
+PACKAGE = Path(__file__).parent.parent  # the function's own files
 LONGEST_MESSAGE, LONGEST_TRACEBACK = 1_000, 16_000  # characters; CloudWatch Logs takes 256 KB a line
-LONGEST_READ = 100_000  # characters of an exception's text that are looked at
+LONGEST_READ = 40_000  # characters of an exception's text that are looked at
 
 _threshold = logging.getLevelNamesMapping().get(os.environ.get("LOG_LEVEL", "").upper(), logging.INFO)
 _notes: ContextVar[dict[str, Any]] = ContextVar("notes")
@@ -46,8 +45,6 @@ def logged(outcome: Callable[[dict[str, Any]], Any], fallback: dict[str, Any]) -
     """
 
     def decorate(handler: Handler) -> Handler:
-        folder = Path(sys.modules[handler.__module__].__file__ or "").parent
-
         @functools.wraps(handler)
         def invoke(event: Event, context: Any) -> dict[str, Any]:
             started = time.perf_counter()
@@ -59,7 +56,7 @@ def logged(outcome: Callable[[dict[str, Any]], Any], fallback: dict[str, Any]) -
                 status = outcome(answer)
             except Exception as error:
                 level, answer, status = logging.ERROR, fallback, outcome(fallback)
-                fields |= _failure(error, event, folder)
+                fields |= _failure(error, event)
             finally:
                 _notes.reset(token)
             if level >= _threshold:
@@ -95,7 +92,7 @@ def _identified(answer: dict[str, Any], event: Event) -> dict[str, Any]:
     return {**answer, "headers": {**(answer.get("headers") or {}), REQUEST_ID_HEADER: request_id}}
 
 
-def _failure(error: Exception, event: Event, folder: Path) -> dict[str, str]:
+def _failure(error: Exception, event: Event) -> dict[str, str]:
     """Return what the line of a failed invocation says of the exception."""
     import traceback  # only a failed invocation needs these two
 
@@ -111,20 +108,18 @@ def _failure(error: Exception, event: Event, folder: Path) -> dict[str, str]:
     return {
         "error": type(error).__name__,
         "message": _shortened(redact(_shortened(message, LONGEST_READ), secrets), LONGEST_MESSAGE),
-        "at": _place(calls, folder),
+        "at": _place(calls),
         "traceback": _shortened(redact(_shortened(trace, LONGEST_READ), secrets), LONGEST_TRACEBACK),
     }
 
 
-def _place(calls: TracebackType | None, folder: Path) -> str:
+def _place(calls: TracebackType | None) -> str:
     """Return file and line of the innermost call in the function's own files."""
     place = ""
     while calls:
         file = Path(calls.tb_frame.f_code.co_filename)
-        for own in (folder, COMMON):
-            if file.is_relative_to(own):
-                place = f"{file.relative_to(own).as_posix()}:{calls.tb_lineno}"
-                break
+        if file.is_relative_to(PACKAGE):
+            place = f"{file.relative_to(PACKAGE).as_posix()}:{calls.tb_lineno}"
         calls = calls.tb_next
     return place
 

@@ -30,24 +30,23 @@ FORMS = (
     ),
 )
 
-# One character, URL-encoded once or more often, or escaped as in Python's repr() or in JSON once or more often.
+# One character: URL-encoded, escaped as in Python's repr() or in JSON, or as the bytes of UTF-8.
 HEX = "[0-9A-Fa-f]"
 ENCODED = re.compile(
-    rf"%(?:25)*(?P<percent>{HEX}{{2}})"
-    rf"|\\+u(?P<high>[dD][89abAB]{HEX}{{2}})\\+u(?P<low>[dD][c-fC-F]{HEX}{{2}})"
-    rf"|\\+(?:x(?P<x>{HEX}{{2}})|u(?P<u>{HEX}{{4}})|U(?P<U>{HEX}{{8}})|(?P<letter>[abfnrtv0'\"\\/]))"
+    rf"%(?P<percent>{HEX}{{2}})"
+    rf"|\\u(?P<high>[dD][89abAB]{HEX}{{2}})\\u(?P<low>[dD][c-fC-F]{HEX}{{2}})"
+    rf"|\\(?:x(?P<x>{HEX}{{2}})|u(?P<u>{HEX}{{4}})|U(?P<U>{HEX}{{8}})|(?P<letter>[abfnrtv0'\"\\/]))"
+    "|(?P<utf8>[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})"
 )
 LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "0": "\0"}
-LEVELS = 4  # of one encoding inside another
+LEVELS = 6  # of one encoding inside another
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
     """Return ``text`` with a mark in place of these secrets, and of whatever has the form of one."""
-    secrets = [secret for secret in secrets if secret]
-    decoded, offsets = _decode(text)
+    known = {reading for secret in secrets if secret for reading, _ in _readings(secret)}
     spans = {
-        *_spans(text, secrets),
-        *((offsets[start], offsets[end]) for start, end in _spans(decoded, _decoded_forms(secrets))),
+        (offsets[start], offsets[end]) for reading, offsets in _readings(text) for start, end in _spans(reading, known)
     }
     merged: list[tuple[int, int]] = []
     for start, end in sorted(spans):
@@ -79,31 +78,23 @@ def _spans(text: str, secrets: Iterable[str]) -> Iterator[tuple[int, int]]:
     for form in FORMS:
         for found in form.finditer(text):
             yield found.span("secret" if "secret" in form.groupindex else 0)
-    parts: set[str] = set()
+    spaced = text.replace("+", " ")  # as forms have it
     for secret in secrets:
         if len(secret) < PART:
             yield from (found.span() for found in re.finditer(rf"(?<!\w){re.escape(secret)}(?!\w)", text))
-        parts |= {secret[start : start + PART] for start in range(len(secret) - PART + 1)}
-    if parts:
-        spaced = text.replace("+", " ")  # URL-encoded forms have "+" for a space
-        parts |= {part.replace("+", " ") for part in parts}
-        for start in range(len(text) - PART + 1):
-            if spaced[start : start + PART] in parts:
-                yield start, start + PART
+    for part in {secret[start : start + PART] for secret in secrets for start in range(len(secret) - PART + 1)}:
+        start = -1
+        while (start := spaced.find(part.replace("+", " "), start + 1)) >= 0:
+            yield start, start + PART
 
 
-def _decoded_forms(secrets: Iterable[str]) -> set[str]:
-    """Return what the secrets become in a decoded text: as characters, and as the bytes of UTF-8."""
-    return {
-        _decode(form)[0]
-        for secret in secrets
-        for form in (secret, secret.encode("utf-8", "surrogatepass").decode("latin-1"))
-    }
+def _readings(text: str) -> Iterator[tuple[str, list[int]]]:
+    """Yield a text as it is, and with one more level of its encodings undone each time.
 
-
-def _decode(text: str) -> tuple[str, list[int]]:
-    """Return ``text`` without its encodings, and the place in ``text`` of each character, and of the end."""
+    Beside it is the place in the first text of each character, and of the end.
+    """
     offsets = list(range(len(text) + 1))
+    yield text, offsets
     for _ in range(LEVELS):
         pieces, places, position = [], [], 0
         for found in ENCODED.finditer(text):
@@ -113,12 +104,14 @@ def _decode(text: str) -> tuple[str, list[int]]:
         if not pieces:
             break
         text, offsets = "".join([*pieces, text[position:]]), places + offsets[position:]
-    return text, offsets
+        yield text, offsets
 
 
 def _character(found: "re.Match[str]") -> str:
     if letter := found["letter"]:
         return LETTERS.get(letter, letter)
+    if found["utf8"]:
+        return found["utf8"].encode("latin-1").decode("utf-8", "replace")[:1]
     if found["high"]:
         return chr(0x10000 + ((int(found["high"], 16) - 0xD800) << 10) + int(found["low"], 16) - 0xDC00)
     point = int(found["percent"] or found["x"] or found["u"] or found["U"], 16)

@@ -3,16 +3,16 @@
 from http import HTTPMethod, HTTPStatus
 from typing import Any
 
-from common import links
 from common.http import INTERNAL_ERROR, Event, Response, error_response
+from common.links import click, peek
 from common.log import logged
 
 
 @logged(outcome=lambda answer: answer["statusCode"], fallback=INTERNAL_ERROR)
 def handler(event: Event, context: Any) -> Response:
     code = event["pathParameters"]["code"]
-    uncounted = event["requestContext"]["http"]["method"] == HTTPMethod.HEAD
-    long_url = links.peek(code) if uncounted else links.click(code)
+    find = peek if event["requestContext"]["http"]["method"] == HTTPMethod.HEAD else click
+    long_url = find(code)
     if long_url is None:
         return error_response(HTTPStatus.NOT_FOUND, "not found")
     return {

@@ -1,7 +1,7 @@
-"""The functions' logs, a readable line each: ``python -m stack.commands.logs [FUNCTION]``.
+"""Show the functions' logs, a readable line each: ``python -m stack.commands.logs [FUNCTION...|ID]``.
 
 Invocations are logged to CloudWatch Logs, on AWS as on either engine; a function's own prints
-stand between them.
+are between them.
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
 """
 
@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -25,13 +26,16 @@ from stack.settings import Settings
 LOOK_EVERY = 0.3  # seconds
 OVERLAP = 2000  # milliseconds; what is logged side by side need not arrive in order
 SHOWN_FIRST = 10 * 60  # seconds
+SEARCHED_BACK = 24  # hours, for a request
+LOOK_FOR = 3  # seconds: a log may arrive after its answer
+# On MiniStack a UUID, on AWS 16 characters of base64.
+REQUEST_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z0-9+/_-]{15}=")
 PLATFORM = re.compile(r"(INIT_START|START|END|REPORT) ")  # what Lambda itself writes around each invocation
-WARM_UP = "warm-up"  # the route of the deployment's own invocations, which are no requests
 
 
 @dataclass
 class Tail:
-    """What a function has logged since a moment (Unix time, milliseconds), each event once.
+    """Read what a function has logged since a moment (Unix time, milliseconds), each event once.
 
     ``pattern`` says which events, as CloudWatch Logs reads it; empty, all of them.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
@@ -44,7 +48,7 @@ class Tail:
     _seen: "Counter[tuple[str, int, str]]" = field(default_factory=Counter)
 
     def new(self) -> Iterator[tuple[int, str]]:
-        """Time and text of what was logged since the last look."""
+        """Yield time and text of what was logged since the last look."""
         pages = self.client.get_paginator("filter_log_events").paginate(
             logGroupName=f"/aws/lambda/{self.function}", startTime=self.since, filterPattern=self.pattern
         )
@@ -68,31 +72,48 @@ def logs_client(target: Local) -> Any:
 
 
 def follow(client: Any, functions: Sequence[str], since: float, say: Callable[[str], None]) -> Iterator[None]:
-    """Say each new line of these functions since ``since`` (Unix time), in order; yields after each look."""
+    """Say each new line of these functions since ``since`` (Unix time), in order; yield after each look."""
     tails = [Tail(client, name, int(since * 1000)) for name in functions]
     while True:
         lines = [(when, tail.function, text) for tail in tails for when, text in tail.new()]
-        for when, function, text in sorted(lines, key=lambda line: line[0]):
+        for when, function, text in sorted(lines, key=_when):
             if line := readable(when, function, text):
                 say(line)
         yield
 
 
+def find(client: Any, functions: Sequence[str], request_id: str, since: float) -> list[tuple[int, str, str]]:
+    """Return time, function and text of each line of a request since ``since`` (Unix time), in order."""
+    tails = [Tail(client, name, int(since * 1000), pattern=f'"{request_id}"') for name in functions]
+    lines = [(when, tail.function, text) for tail in tails for when, text in tail.new()]
+    return sorted((line for line in lines if (request(line[2]) or {}).get("request_id") == request_id), key=_when)
+
+
+def _when(line: tuple[int, str, str]) -> int:
+    return line[0]
+
+
 def readable(when: int, function: str, text: str) -> str | None:
-    """A line of a log for a person, or None where it says nothing; ``when`` is Unix time in milliseconds."""
+    """Return a line of a log for a person, or None where it says nothing; ``when`` is Unix time in milliseconds."""
     start = f"{datetime.fromtimestamp(when / 1000):%H:%M:%S}  {function:<11}"
     entry = request(text)
     if entry is None:
         return None if PLATFORM.match(text) or not text.strip() else f"{start}{text.rstrip()}"
-    if entry["route"] == WARM_UP:
-        return None
-    failure = f"  {entry['error']} at {entry['at']}" if "error" in entry else ""
+    why = f"  {entry['reason']}" if "reason" in entry else ""
+    if "error" in entry:
+        message = printable(" ".join(entry.get("message", "").split()))
+        why = f"  {entry['error']}{': ' if message else ''}{message} at {entry['at']}"
     route, status, ms, request_id = (str(entry[name]) for name in ("route", "status", "ms", "request_id"))
-    return f"{start}{route:<17} {status:<5} {ms:>6} ms  {request_id}{failure}"
+    return f"{start}{route:<17} {status:<5} {ms:>6} ms  {request_id}{why}"
+
+
+def printable(text: str) -> str:
+    """Return a text without what would control a terminal: a client may have written it."""
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
 
 
 def request(text: str) -> dict[str, Any] | None:
-    """The line that ``lambdas/common/log.py`` writes for an invocation, or None if this is another."""
+    """Return the line that ``lambdas/common/log.py`` writes for an invocation, or None if this is another."""
     try:
         entry = json.loads(text)
     except ValueError:
@@ -102,25 +123,51 @@ def request(text: str) -> dict[str, Any] | None:
     return None
 
 
-def main(names: Sequence[str]) -> int:
-    """Follow the functions that are named, or all; 1 with one line on stderr if that cannot be."""
+def show(client: Any, functions: Sequence[str], request_id: str) -> bool:
+    """Print the lines of a request, each with its traceback under it. Return False if there are none."""
+    deadline = time.monotonic() + LOOK_FOR
+    while not (lines := find(client, functions, request_id, time.time() - SEARCHED_BACK * 3600)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_EVERY)
+    for when, function, text in lines:
+        print(readable(when, function, text))
+        if trace := (request(text) or {}).get("traceback"):
+            print(textwrap.indent(printable(trace.rstrip()), "    "))
+    return True
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Show one request, or follow the functions that are named, or all. Return 1 with one line on stderr on failure."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # even where the parent process ignores it
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads it may have seen enough
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may have seen enough
     known = [function.name for function in DEFINITION.functions]
-    if unknown := sorted(set(names) - set(known)):
-        print(f"error: there is no function {unknown[0]!r}: {', '.join(known)}", file=sys.stderr)
-        return 1
+    unknown = sorted(set(arguments) - set(known))
+    request_id = unknown[0] if len(arguments) == 1 and unknown and REQUEST_ID.fullmatch(unknown[0]) else None
+    if unknown and not request_id:
+        return fail(f"there is no function {unknown[0]!r}: {', '.join(known)}")
     try:
         settings = Settings.from_environment(os.environ)
         client = logs_client(Local(settings.host_port, settings.aws_default_region))
-        for _ in follow(client, names or known, time.time() - SHOWN_FIRST, lambda line: print(line, flush=True)):
+        if request_id:
+            if show(client, known, request_id):
+                return 0
+            return fail(
+                f"no function logged the request {request_id} in the last {SEARCHED_BACK} hours: "
+                "give the whole apigw-requestid of an answer; what the gateway answers by itself reaches no function"
+            )
+        for _ in follow(client, arguments or known, time.time() - SHOWN_FIRST, lambda line: print(line, flush=True)):
             time.sleep(LOOK_EVERY)
     except KeyboardInterrupt:
         pass
     except EXPLAINED as error:
-        print(f"error: {explain(error)}", file=sys.stderr)
-        return 1
+        return fail(explain(error))
     return 0
+
+
+def fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from typing import Any
 
 from ministack import app as ministack
 
+from stack.engine import request_ids
+
 IN_IMAGE = "/etc/localstack/init"
 HERE = str(Path(__file__).resolve().parent.parent.parent / "init")
 AT_ONCE = max(8, 4 * (os.cpu_count() or 1))
@@ -27,6 +29,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     list_hooks = ministack._collect_scripts
     ministack._collect_scripts = lambda *folders: list_hooks(*(one.replace(IN_IMAGE, HERE) for one in folders))
+    request_ids.unite()
     ministack.app = queued(ministack.app)
     ministack.main()
 

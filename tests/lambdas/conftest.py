@@ -1,4 +1,4 @@
-"""The functions under test, with a real DynamoDB engine behind them and a clock that stands still."""
+"""Load the functions under test, with a real DynamoDB engine behind them and at a fixed time."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 @pytest.fixture(scope="session")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
-    """The table, for tests that empty it themselves: Hypothesis runs a test many times."""
+    """Yield the table, for tests that empty it themselves: Hypothesis runs a test many times."""
     with tables.engine(tmp_path_factory.mktemp("engine")) as url:
         table = Table.create(url)
         yield table
@@ -30,7 +30,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
 
 @pytest.fixture
 def links(table: Table) -> Table:
-    """The table, with no links in it."""
+    """Return the table, with no links in it."""
     table.empty()
     return table
 
@@ -51,7 +51,7 @@ def redirect(table: Table) -> Iterator[Function]:
 
 @pytest.fixture(scope="session")
 def authorizer() -> Function:
-    """The authorizer with neither issuer nor audience set, at NOW."""
+    """Return the authorizer with neither issuer nor audience set, at NOW."""
     function = load("authorizer", JWT_SECRET=SECRET)
     function.stop_clock(NOW)
     return function
@@ -59,7 +59,7 @@ def authorizer() -> Function:
 
 @pytest.fixture(scope="session")
 def strict_authorizer() -> Function:
-    """The authorizer of issuer ``issuer-1`` and audience ``audience-1``, at NOW."""
+    """Return the authorizer of issuer ``issuer-1`` and audience ``audience-1``, at NOW."""
     function = load("authorizer", JWT_SECRET=SECRET, JWT_ISSUER="issuer-1", JWT_AUDIENCE="audience-1")
     function.stop_clock(NOW)
     return function

@@ -1,4 +1,4 @@
-"""Events of API Gateway, recorded in tests/events (payload format 2.0), with the parts that a test changes."""
+"""Read the events of API Gateway in tests/events (payload format 2.0), and change what a test needs."""
 
 import base64
 import json
@@ -15,34 +15,34 @@ def recorded(name: str) -> Event:
 
 
 def post(body: object, user: str = "user-1") -> Event:
-    """POST /shorten with a JSON body, by a user whom the authorizer let through."""
+    """Return the event of POST /shorten with a JSON body, by a user whom the authorizer let through."""
     return post_text(json.dumps(body), user)
 
 
 def post_text(body: str, user: str = "user-1") -> Event:
-    """POST /shorten with any text as its body."""
+    """Return the event of POST /shorten with any text as its body."""
     event = recorded("shorten") | {"body": body}
     event["requestContext"]["authorizer"]["lambda"]["userId"] = user
     return event
 
 
 def post_bytes(body: bytes) -> Event:
-    """POST /shorten with any bytes, which the gateway hands over in base64 without a content type for text."""
+    """Return the event of POST /shorten with any bytes: without a content type for text the gateway encodes them."""
     return recorded("shorten-base64") | {"body": base64.b64encode(body).decode()}
 
 
 def get(code: str) -> Event:
-    """GET /r/{code}."""
+    """Return the event of GET /r/{code}."""
     return recorded("redirect-get") | {"pathParameters": {"code": code}}
 
 
 def head(code: str) -> Event:
-    """HEAD /r/{code}."""
+    """Return the event of HEAD /r/{code}."""
     return recorded("redirect-head") | {"pathParameters": {"code": code}}
 
 
 def authorize(header: str) -> Event:
-    """The authorizer's event for a request with this Authorization header."""
+    """Return the authorizer's event for a request with this Authorization header."""
     event = recorded("authorizer") | {"identitySource": [header]}
     event["headers"]["authorization"] = header
     return event

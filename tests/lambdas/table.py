@@ -1,4 +1,4 @@
-"""The table of the links, in an engine that is started for the functions' tests."""
+"""Start an engine for the functions' tests, and create the table of links in it."""
 
 import json
 import os
@@ -24,7 +24,7 @@ Item = dict[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class Table:
-    """The table, by a client of its own."""
+    """Read and fill the table by a client that is not the functions'."""
 
     engine: str
     client: Any
@@ -47,7 +47,7 @@ class Table:
         return cls(engine, client)
 
     def rows(self) -> dict[str, Item]:
-        """Every item, by its code."""
+        """Return every item, by its code."""
         pages = self.client.get_paginator("scan").paginate(TableName=NAME, ConsistentRead=True)
         return {item["code"]["S"]: item for page in pages for item in page["Items"]}
 

@@ -1,4 +1,4 @@
-"""The authorizer, by events, at a time that stands still: allow what the spec says, deny all else."""
+"""Invoke the authorizer at a fixed time: it allows what the spec says, and denies all else."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from .events import authorize, recorded
-from .functions import Function, load
+from .functions import Function, invocation, load
 from .tokens import CLAIMS, HEADER, NOW, SECRET, segment, sign, token
 
 DENY = {"isAuthorized": False}
@@ -17,7 +17,7 @@ MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9
 q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==
 -----END PUBLIC KEY-----
 """
-ATTACKER = "a secret of somebody else, of 32 bytes or more"
+ATTACKER = "a secret of another stack, of 32 bytes or more"
 # A key that comes with the token proves nothing, and does no harm to a token signed with ours.
 ATTACKER_KEYS: list[dict[str, object]] = [
     {"jwk": {"kty": "oct", "k": segment(ATTACKER.encode())}},
@@ -35,6 +35,7 @@ OTHER_AUDIENCES: list[object] = [
     *(["audience-1", None], ["audience-1", 1], ["audience-1", ["x"]]),
 ]
 VALID = token()
+PAIR_TWICE = '"x": 1, "x": 2'
 SIGNED, _, SIGNATURE = VALID.rpartition(".")
 HEADER_SEGMENT, PAYLOAD_SEGMENT = SIGNED.split(".")
 
@@ -44,7 +45,7 @@ def allow(subject: str) -> dict[str, Any]:
 
 
 def unquoted(pairs: str) -> bytes:
-    """Claims that hold but for ``pairs``, which json.dumps would not write."""
+    """Return claims that hold except for ``pairs``, which json.dumps would not write."""
     return f'{{"sub": "user-1", "exp": {NOW + 60}, {pairs}}}'.encode()
 
 
@@ -57,7 +58,7 @@ def test_allows_a_recorded_event_until_its_token_expires() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", "bEaReR ", "Bearer    "])
-def test_the_scheme_is_bearer_in_any_case(authorizer: Function, scheme: str) -> None:
+def test_the_scheme_is_accepted_in_any_case(authorizer: Function, scheme: str) -> None:
     assert authorizer(authorize(scheme + VALID)) == allow("user-1")
 
 
@@ -127,7 +128,7 @@ def test_a_header_that_is_not_one_bearer_token_is_denied(authorizer: Function, h
         sign("."),
     ],
 )
-def test_a_token_has_three_segments(authorizer: Function, forged: str) -> None:
+def test_a_token_without_three_segments_is_denied(authorizer: Function, forged: str) -> None:
     assert authorizer(authorize(f"Bearer {forged}")) == DENY
 
 
@@ -162,7 +163,7 @@ def test_a_changed_claim_is_denied(authorizer: Function) -> None:
 def test_signatures_are_compared_in_constant_time(
     authorizer: Function, monkeypatch: pytest.MonkeyPatch, equal: bool
 ) -> None:
-    """Whatever hmac.compare_digest says decides, and it is asked about the whole of both."""
+    """Ask hmac.compare_digest about the whole of both signatures, and do as it says."""
     asked = []
 
     def compare_digest(one: bytes, other: bytes) -> bool:
@@ -188,7 +189,7 @@ def test_signatures_are_compared_in_constant_time(
         f"{SIGNED}.{SIGNATURE[:9]}!{SIGNATURE[9:]}",
         f"{SIGNED}.{SIGNATURE}é",
         f"{SIGNED}.{SIGNATURE}٣",
-        # The last character of 32 bytes stands for four bits and two that must be zero.
+        # The last character of 32 bytes has four bits and two that must be zero.
         *(
             f"{SIGNED}.{SIGNATURE[:-1]}{other}"
             for other in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -205,12 +206,12 @@ def test_signatures_are_compared_in_constant_time(
         sign(f"{segment(HEADER)[:-1]}.{PAYLOAD_SEGMENT}"),
     ],
 )
-def test_a_segment_is_canonical_base64url(authorizer: Function, changed: str) -> None:
+def test_a_segment_that_is_not_canonical_base64url_is_denied(authorizer: Function, changed: str) -> None:
     assert authorizer(authorize(f"Bearer {changed}")) == DENY
 
 
 @pytest.mark.parametrize("position", [0, 1])
-def test_the_last_bits_of_a_signed_segment_are_zero(authorizer: Function, position: int) -> None:
+def test_a_segment_whose_unused_bits_are_not_zero_is_denied(authorizer: Function, position: int) -> None:
     # Both are two bytes over a multiple of three, and end with a space: one sextet of zeros, two bits of it unused.
     segments = [segment(b'{"alg":"HS256"}  '), segment(b'{"sub":"user-1","exp":1800000060}  ')]
     assert authorizer(authorize(f"Bearer {sign('.'.join(segments))}")) == allow("user-1")
@@ -219,7 +220,7 @@ def test_the_last_bits_of_a_signed_segment_are_zero(authorizer: Function, positi
     assert authorizer(authorize(f"Bearer {sign('.'.join(segments))}")) == DENY
 
 
-def test_the_alphabet_is_that_of_urls(authorizer: Function) -> None:
+def test_only_the_alphabet_of_urls_is_accepted(authorizer: Function) -> None:
     claims = segment(CLAIMS | {"sub": "???>>>ÿÿÿ"})
     plain = json.dumps({"exp": NOW + 60, "sub": "~~~???>>>"}).encode()
     assert authorizer(authorize(f"Bearer {sign(f'{HEADER_SEGMENT}.{claims}')}")) == allow("???>>>ÿÿÿ")
@@ -282,7 +283,7 @@ def test_other_header_parameters_are_ignored(authorizer: Function, header: dict[
 
 
 @pytest.mark.parametrize("crit", [["b64"], ["exp"], ["alg"], [], "exp", None, False, {}, ["x"]])
-def test_a_critical_extension_is_not_understood(authorizer: Function, crit: object) -> None:
+def test_a_critical_extension_is_denied(authorizer: Function, crit: object) -> None:
     assert authorizer(authorize(f"Bearer {token(HEADER | {'crit': crit, 'x': 1, 'b64': True})}")) == DENY
 
 
@@ -295,13 +296,13 @@ def test_a_critical_extension_is_not_understood(authorizer: Function, crit: obje
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_header_and_payload_are_json_objects(authorizer: Function, value: object) -> None:
+def test_a_header_or_payload_that_is_not_a_json_object_is_denied(authorizer: Function, value: object) -> None:
     assert authorizer(authorize(f"Bearer {token(header=value)}")) == DENY
     assert authorizer(authorize(f"Bearer {token(claims=value)}")) == DENY
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
-def test_json_is_utf_8(authorizer: Function, encoding: str) -> None:
+def test_json_in_another_encoding_is_denied(authorizer: Function, encoding: str) -> None:
     for parts in ((json.dumps(HEADER).encode(encoding), CLAIMS), (HEADER, json.dumps(CLAIMS).encode(encoding))):
         assert authorizer(authorize(f"Bearer {token(*parts)}")) == DENY
 
@@ -323,12 +324,12 @@ def test_json_is_utf_8(authorizer: Function, encoding: str) -> None:
     ],
     ids=lambda pairs: pairs[:40],
 )
-def test_claims_are_json_whose_names_are_unique(authorizer: Function, pairs: str) -> None:
+def test_claims_with_a_duplicate_name_or_no_json_are_denied(authorizer: Function, pairs: str) -> None:
     assert authorizer(authorize(f"Bearer {token(claims=unquoted(pairs))}")) == DENY
 
 
 @pytest.mark.parametrize("pairs", [b'"alg": "none", "alg": "HS256"', b'"alg": "HS256", "alg": "HS256"'])
-def test_header_parameters_are_unique(authorizer: Function, pairs: bytes) -> None:
+def test_a_duplicate_header_parameter_is_denied(authorizer: Function, pairs: bytes) -> None:
     assert authorizer(authorize(f"Bearer {token(b'{%s}' % pairs)}")) == DENY
 
 
@@ -341,7 +342,7 @@ def test_the_user_is_the_subject(authorizer: Function, subject: str) -> None:
     "subject",
     [None, "", 0, 1, 1.5, True, False, [], ["user-1"], {}, {"sub": "user-1"}, "\ud800", "user-\udfff1", math.nan],
 )
-def test_a_subject_that_is_no_text_is_denied(authorizer: Function, subject: object) -> None:
+def test_a_subject_that_is_not_text_is_denied(authorizer: Function, subject: object) -> None:
     assert authorizer(authorize(f"Bearer {token(claims=CLAIMS | {'sub': subject})}")) == DENY
 
 
@@ -353,7 +354,7 @@ def test_a_missing_claim_is_denied(authorizer: Function, claim: str) -> None:
 
 
 @pytest.mark.parametrize("exp", [NOW + 1, NOW + 0.5, NOW + 60.0, 10**30, 1e300, 10**400])
-def test_a_token_is_good_before_it_expires(authorizer: Function, exp: float) -> None:
+def test_a_token_is_allowed_before_it_expires(authorizer: Function, exp: float) -> None:
     assert authorizer(authorize(f"Bearer {token(claims=CLAIMS | {'exp': exp})}")) == allow("user-1")
 
 
@@ -363,7 +364,7 @@ def test_an_expired_token_is_denied(authorizer: Function, exp: float) -> None:
 
 
 @pytest.mark.parametrize("nbf", [NOW, float(NOW), NOW - 0.5, NOW - 60, 0, -1, -(10**400)])
-def test_a_token_is_good_from_its_start(authorizer: Function, nbf: float) -> None:
+def test_a_token_is_allowed_from_its_start(authorizer: Function, nbf: float) -> None:
     assert authorizer(authorize(f"Bearer {token(claims=CLAIMS | {'nbf': nbf})}")) == allow("user-1")
 
 
@@ -380,7 +381,7 @@ def test_a_token_before_its_start_is_denied(authorizer: Function, nbf: float) ->
         *("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "[]", f"[{NOW + 60}]", "{}", f'{{"n": {NOW}}}'),
     ],
 )
-def test_a_time_is_a_finite_number(authorizer: Function, claim: str, value: str) -> None:
+def test_a_time_that_is_not_a_finite_number_is_denied(authorizer: Function, claim: str, value: str) -> None:
     claims = {name: json.dumps(number) for name, number in CLAIMS.items()} | {claim: value}
     encoded = "{" + ", ".join(f'"{name}": {text}' for name, text in claims.items()) + "}"
     assert authorizer(authorize(f"Bearer {token(claims=encoded.encode())}")) == DENY
@@ -428,7 +429,9 @@ def test_another_issuer_or_audience_is_denied(strict_authorizer: Function, claim
     ("variables", "claims"),
     [({"JWT_ISSUER": "issuer-1"}, {"iss": "issuer-1"}), ({"JWT_AUDIENCE": "audience-1"}, {"aud": "audience-1"})],
 )
-def test_the_issuer_and_the_audience_are_set_apart(variables: dict[str, str], claims: dict[str, object]) -> None:
+def test_the_issuer_and_the_audience_are_checked_independently(
+    variables: dict[str, str], claims: dict[str, object]
+) -> None:
     function = load("authorizer", JWT_SECRET=SECRET, **variables)
     function.stop_clock(NOW)
     assert function(authorize(f"Bearer {token(claims=CLAIMS | claims)}")) == allow("user-1")
@@ -444,11 +447,55 @@ def test_without_a_secret_everyone_is_denied(variables: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("secret", ["x", "größer als ASCII 名前", "x" * 1000, PUBLIC_KEY])
-def test_any_secret_will_do(secret: str) -> None:
+def test_any_secret_can_be_set(secret: str) -> None:
     function = load("authorizer", JWT_SECRET=secret)
     function.stop_clock(NOW)
     assert function(authorize(f"Bearer {token(secret=secret)}")) == allow("user-1")
     assert function(authorize(f"Bearer {VALID}")) == DENY
+
+
+REASONS = [
+    ("malformed", {}, VALID),
+    ("malformed", {}, f"Basic {VALID}"),
+    ("malformed", {}, f"Bearer {SIGNED}"),
+    ("malformed", {}, f"Bearer {VALID}="),
+    ("signature", {}, f"Bearer {VALID}A"),
+    ("malformed", {}, f"Bearer x.{PAYLOAD_SEGMENT}.{SIGNATURE}"),
+    ("malformed", {}, f"Bearer {token(header=b'[]')}"),
+    ("malformed", {}, f"Bearer {token(claims=unquoted(PAIR_TWICE))}"),
+    ("algorithm", {}, f"Bearer {token({'alg': 'none'})}"),
+    ("algorithm", {}, f"Bearer {token({'alg': 'RS256'}, secret=ATTACKER)}"),
+    ("algorithm", {}, f"Bearer {token({})}"),
+    ("critical extension", {}, f"Bearer {token(HEADER | {'crit': ['b64']})}"),
+    ("signature", {}, f"Bearer {token(secret=ATTACKER)}"),
+    ("signature", {}, f"Bearer {token(claims=b'not JSON', secret=ATTACKER)}"),
+    ("signature", {}, f"Bearer {token(claims=CLAIMS | {'exp': 0}, secret=ATTACKER)}"),
+    ("no expiry", {}, f"Bearer {token(claims={'sub': 'user-1'})}"),
+    ("no expiry", {}, f"Bearer {token(claims=CLAIMS | {'exp': str(NOW + 60)})}"),
+    ("expired", {}, f"Bearer {token(claims=CLAIMS | {'exp': NOW})}"),
+    ("expired", {}, f"Bearer {token(claims=CLAIMS | {'exp': NOW, 'sub': 7})}"),
+    ("not yet valid", {}, f"Bearer {token(claims=CLAIMS | {'nbf': NOW + 1})}"),
+    ("not yet valid", {}, f"Bearer {token(claims=CLAIMS | {'nbf': None})}"),
+    ("subject", {}, f"Bearer {token(claims={'exp': NOW + 60})}"),
+    ("subject", {}, f"Bearer {token(claims=CLAIMS | {'sub': ''})}"),
+    ("issuer", {"JWT_ISSUER": "issuer-1"}, f"Bearer {token(claims=CLAIMS | {'iss': 'issuer-2'})}"),
+    ("audience", {"JWT_AUDIENCE": "audience-1"}, f"Bearer {token(claims=CLAIMS | {'aud': ['audience-2']})}"),
+    ("JWT_SECRET is not set", {"JWT_SECRET": ""}, f"Bearer {VALID}"),
+]
+
+
+@pytest.mark.parametrize(("reason", "variables", "header"), REASONS)
+def test_a_refused_token_logs_why_and_the_client_is_told_nothing(
+    capsys: pytest.CaptureFixture[str], reason: str, variables: dict[str, str], header: str
+) -> None:
+    function = load("authorizer", **{"JWT_SECRET": SECRET, **variables})
+    function.stop_clock(NOW)
+    answer, printed = invocation(function, authorize(header), capsys)
+    assert answer == DENY
+    line = json.loads(printed)
+    assert (line["level"], line["status"], line["reason"]) == ("INFO", "deny", reason)
+    for part in header.replace("Bearer", "").split("."):
+        assert len(part) < 2 or part.strip() not in printed
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
-"""The authorizer against an independent reading of the rules: PyJWT, and what the spec asks beyond it."""
+"""Compare the authorizer with another reading of the rules: PyJWT, and what the spec asks beyond it."""
 
+import contextlib
+import io
 import json
 import math
 import string
@@ -17,7 +19,11 @@ from .functions import Function
 from .tokens import CLAIMS, HEADER, NOW, SECRET, segment, sign, token
 
 ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
-OTHER_SECRET = "a secret of somebody else, of 32 bytes or more"
+OTHER_SECRET = "a secret of another stack, of 32 bytes or more"
+REASONS = {
+    *("malformed", "algorithm", "critical extension", "signature"),
+    *("no expiry", "expired", "not yet valid", "issuer", "audience", "subject"),
+}
 ISSUER, AUDIENCE = "issuer-1", "audience-1"
 
 
@@ -35,7 +41,7 @@ def _stop_the_clock_of_pyjwt() -> Iterator[None]:
 
 
 def expected(header: str, issuer: str | None = None, audience: str | None = None) -> dict[str, Any]:
-    """What the authorizer must answer: allow if both PyJWT and the spec do."""
+    """Return what the authorizer must answer: allow if both PyJWT and the spec do."""
     scheme, _, credentials = header.partition(" ")
     presented = credentials.lstrip(" ")
     try:
@@ -62,7 +68,7 @@ def expected(header: str, issuer: str | None = None, audience: str | None = None
 
 
 def spec_allows(presented: str) -> bool:
-    """What the spec asks of a token that PyJWT takes."""
+    """Return True if the spec allows a token that PyJWT accepts."""
     segments = presented.split(".")
     if len(segments) != 3 or not all(map(is_canonical, segments)):
         return False
@@ -80,7 +86,7 @@ def spec_allows(presented: str) -> bool:
 
 
 def is_canonical(one: str) -> bool:
-    """Unpadded base64url whose unused bits are zero (RFC 4648, 3.5), by arithmetic."""
+    """Return True for unpadded base64url whose unused bits are zero (RFC 4648, 3.5), by arithmetic."""
     unused = {0: 1, 2: 16, 3: 4}.get(len(one) % 4)
     return bool(one) and set(one) <= set(ALPHABET) and unused is not None and ALPHABET.index(one[-1]) % unused == 0
 
@@ -97,7 +103,7 @@ def is_time(value: object) -> bool:
 
 
 def strict_json(raw: bytes) -> Any:
-    """UTF-8 JSON without NaN, Infinity and names that stand twice; raises ValueError."""
+    """Return what UTF-8 JSON says. Raise ValueError for NaN, Infinity and duplicate names."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({name for name, _ in pairs}) < len(pairs):
@@ -119,7 +125,7 @@ json_values = st.recursive(
 
 
 def usually(good: st.SearchStrategy[Any], bad: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Mostly good values: a token that is wrong in every way tests nothing."""
+    """Draw mostly good values: a token that is wrong in every way tests nothing."""
     return st.integers(0, 7).flatmap(lambda dice: good if dice else bad)
 
 
@@ -143,7 +149,7 @@ claims = st.fixed_dictionaries(
         "jti": json_values,
     },
 )
-# PyJWT also refuses a ``kid`` that is no string and a ``b64`` of false, of which the spec says nothing.
+# PyJWT also refuses a ``kid`` that is not a string and a ``b64`` of false, of which the spec says nothing.
 headers = st.fixed_dictionaries(
     {"alg": usually(st.just("HS256"), st.sampled_from(["none", "None", "HS384", "HS512", "RS256", ""]) | json_values)},
     optional={
@@ -160,7 +166,7 @@ headers = st.fixed_dictionaries(
 
 @st.composite
 def encoded(draw: st.DrawFn, objects: st.SearchStrategy[dict[str, Any]], extra: str) -> bytes:
-    """An object as JSON, at times with a name twice, with ``extra``, in another encoding, or no object at all."""
+    """Draw an object as JSON, at times with a duplicate name, with ``extra``, in another encoding, or not an object."""
     value = draw(objects)
     pairs = [*value.items()]
     match draw(st.integers(0, 15)):
@@ -184,7 +190,7 @@ def encoded(draw: st.DrawFn, objects: st.SearchStrategy[dict[str, Any]], extra: 
 
 @st.composite
 def tokens(draw: st.DrawFn) -> str:
-    """A token that is signed, mostly with our secret and by SHA-256, whatever it says."""
+    """Draw a signed token, mostly with our secret and by SHA-256, whatever it says."""
     full = claims.map(lambda some: CLAIMS | {"iss": ISSUER, "aud": AUDIENCE} | some)
     payload = draw(encoded(usually(full, claims), "sub"))
     header = draw(encoded(headers, "crit"))
@@ -194,7 +200,7 @@ def tokens(draw: st.DrawFn) -> str:
 
 @st.composite
 def changed(draw: st.DrawFn, presented: str) -> str:
-    """A token with a small change somewhere, at times signed again."""
+    """Draw a token with a small change somewhere, at times signed again."""
     at = draw(st.integers(0, len(presented)))
     character = draw(st.sampled_from(ALPHABET + "=.+/ \n,") | st.characters())
     head, tail = presented[:at], presented[at:]
@@ -216,8 +222,15 @@ def test_allows_exactly_what_pyjwt_and_the_spec_allow(authorizer: Function, head
 
 @often
 @given(header=authorizations)
-def test_with_issuer_and_audience_too(strict_authorizer: Function, header: str) -> None:
+def test_allows_exactly_the_issuer_and_audience_that_are_set(strict_authorizer: Function, header: str) -> None:
     assert strict_authorizer(authorize(header)) == expected(header, ISSUER, AUDIENCE)
+
+
+@given(header=authorizations | st.text())
+def test_logs_one_of_a_few_fixed_reasons(authorizer: Function, header: str) -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        answer = authorizer.invoke(authorize(header))
+    assert json.loads(output.getvalue()).get("reason") in (REASONS if answer == {"isAuthorized": False} else {None})
 
 
 @given(
@@ -255,7 +268,7 @@ def test_denies_an_event_of_any_other_shape(authorizer: Function, event: dict[st
 
 
 def test_the_oracle_denies_what_it_should() -> None:
-    """PyJWT alone would allow some of these."""
+    """Check the oracle: PyJWT alone would allow some of these."""
     allowed = {"isAuthorized": True, "context": {"userId": "user-1"}}
     good = token()
     assert expected(f"Bearer {good}") == allowed

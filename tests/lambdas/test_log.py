@@ -1,24 +1,23 @@
-"""The line that each invocation logs."""
+"""Read the line that each invocation logs."""
 
 import json
 import logging
-import re
 from typing import Any
 
 import pytest
 
 from . import table as tables
 from .events import Event, authorize, get, head, post, post_text, recorded
-from .functions import CONTEXT, Function, invocation, load
+from .functions import CONTEXT, LAMBDAS, Function, invocation, load
 from .table import Table
-from .tokens import NOW, SECRET, token
+from .tokens import CLAIMS, NOW, SECRET, token
 
 URL = "https://example.com/very-private"
 Output = pytest.CaptureFixture[str]
 
 
 def record(printed: str) -> dict[str, Any]:
-    """The one line of a log, which is JSON."""
+    """Return the fields of the one line of a log."""
     (line,) = printed.splitlines()
     fields: dict[str, Any] = json.loads(line)
     return fields
@@ -31,21 +30,27 @@ def functions(shorten: Function, redirect: Function, authorizer: Function, links
 
 
 @pytest.mark.parametrize(
-    ("name", "event", "route", "status"),
+    ("name", "event", "route", "status", "notes"),
     [
-        ("shorten", post({"long_url": URL}), "POST /shorten", 201),
-        ("shorten", post({"long_url": URL, "code": "mine"}), "POST /shorten", 409),
-        ("shorten", post_text(URL), "POST /shorten", 400),
-        ("redirect", get("mine"), "GET /r/{code}", 302),
-        ("redirect", head("mine"), "HEAD /r/{code}", 302),
-        ("redirect", get("unknown"), "GET /r/{code}", 404),
-        ("authorizer", authorize(f"Bearer {token()}"), "POST /shorten", "allow"),
-        ("authorizer", authorize(f"Bearer {token()}x"), "POST /shorten", "deny"),
+        ("shorten", post({"long_url": URL}), "POST /shorten", 201, {}),
+        ("shorten", post({"long_url": URL, "code": "mine"}), "POST /shorten", 409, {}),
+        ("shorten", post_text(URL), "POST /shorten", 400, {}),
+        ("redirect", get("mine"), "GET /r/{code}", 302, {}),
+        ("redirect", head("mine"), "HEAD /r/{code}", 302, {}),
+        ("redirect", get("unknown"), "GET /r/{code}", 404, {}),
+        ("authorizer", authorize(f"Bearer {token()}"), "POST /shorten", "allow", {}),
+        ("authorizer", authorize(f"Bearer {token()}AAAA"), "POST /shorten", "deny", {"reason": "signature"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_an_invocation_logs_one_line(
-    functions: dict[str, Function], capsys: Output, name: str, event: Event, route: str, status: object
+    functions: dict[str, Function],
+    capsys: Output,
+    name: str,
+    event: Event,
+    route: str,
+    status: object,
+    notes: dict[str, str],
 ) -> None:
     _, printed = invocation(functions[name], event, capsys)
     fields = record(printed)
@@ -57,6 +62,7 @@ def test_an_invocation_logs_one_line(
         "request_id": event["requestContext"]["requestId"],
         "route": route,
         "status": status,
+        **notes,
     }
 
 
@@ -83,15 +89,23 @@ def test_the_line_quotes_neither_token_nor_secret_nor_url(
 
 
 def broken(function: Function, patch: pytest.MonkeyPatch) -> Function:
-    """The function with an error inside, whose text quotes what must stay private."""
+    """Return the function with an error inside, whose text quotes what must stay private."""
 
     def fail(*arguments: object, **named: object) -> None:
-        raise RuntimeError(f"{SECRET} {URL}")
+        raise RuntimeError(f"{SECRET} of {URL}")
 
-    for name in ("read_request", "click", "verify"):
-        if hasattr(function.handler, name):
-            patch.setattr(function.handler, name, fail)
+    patch.setenv("JWT_SECRET", SECRET)
+    for module, name in (("handler", "read_request"), ("handler", "verify"), ("handler", "click")):
+        if hasattr(function.modules.get(module), name):
+            patch.setattr(function.modules[module], name, fail)
     return function
+
+
+def line_of(file: str, text: str) -> str:
+    """Return file and line of the only line of a function's file that has this text."""
+    lines = (LAMBDAS / file).read_text().splitlines()
+    (number,) = (number for number, line in enumerate(lines, 1) if text in line)
+    return f"{file}:{number}"
 
 
 INTERNAL_ERROR = {
@@ -102,11 +116,11 @@ INTERNAL_ERROR = {
 
 
 @pytest.mark.parametrize(
-    ("name", "event", "fallback", "status"),
+    ("name", "event", "fallback", "status", "failing"),
     [
-        ("shorten", post({"long_url": URL}), INTERNAL_ERROR, 500),
-        ("redirect", get("mine"), INTERNAL_ERROR, 500),
-        ("authorizer", authorize(f"Bearer {token()}"), {"isAuthorized": False}, "deny"),
+        ("shorten", post({"long_url": URL}), INTERNAL_ERROR, 500, "request = read_request(event)"),
+        ("redirect", get("mine"), INTERNAL_ERROR, 500, "long_url = find(code)"),
+        ("authorizer", authorize(f"Bearer {token()}"), {"isAuthorized": False}, "deny", "subject = verify("),
     ],
     ids=["shorten", "redirect", "authorizer"],
 )
@@ -118,25 +132,124 @@ def test_an_exception_gives_the_fallback_and_an_error_line(
     event: Event,
     fallback: dict[str, Any],
     status: object,
+    failing: str,
 ) -> None:
     answer, printed = invocation(broken(functions[name], monkeypatch), event, capsys)
     assert answer == fallback
     fields = record(printed)
     assert (fields["level"], fields["status"], fields["error"]) == ("ERROR", status, "RuntimeError")
     assert fields["request_id"] == event["requestContext"]["requestId"]
-    assert re.fullmatch(r"test_log\.py:\d+", fields["at"])
-    for private in (SECRET, URL, "Traceback"):
-        assert private not in printed + json.dumps(answer)
+    assert fields["message"] == f"*** of {URL}"
+    assert fields["at"] == line_of(f"{name}/handler.py", failing)
+    assert fields["traceback"].startswith("Traceback (most recent call last):\n  File ")
+    assert fields["traceback"].endswith(f"RuntimeError: *** of {URL}\n")
+    assert SECRET not in printed
 
 
-def test_a_failed_call_of_dynamodb_is_a_500_that_tells_nothing(table: Table, capsys: Output) -> None:
+def test_a_failed_call_of_dynamodb_is_a_500_whose_line_says_which_and_where(table: Table, capsys: Output) -> None:
     function = load("redirect", TABLE="no-such-table", AWS_ENDPOINT_URL=table.engine)
     answer, printed = invocation(function, get("mine"), capsys)
     function.modules["common.table"].dynamodb.close()
     assert answer == INTERNAL_ERROR
     fields = record(printed)
     assert (fields["level"], fields["error"]) == ("ERROR", "ResourceNotFoundException")
-    assert "no-such-table" not in printed
+    assert fields["message"].startswith("An error occurred (ResourceNotFoundException) when calling the UpdateItem")
+    assert fields["at"] == line_of("common/links.py", "answer = dynamodb.update_item(")
+    assert "botocore/client.py" in fields["traceback"]  # which is the innermost of all
+    assert "common/log.py" not in fields["traceback"]  # which only watches the function
+
+
+def test_the_place_of_a_failure_in_the_standard_library_is_the_line_that_called_it(
+    functions: dict[str, Function], capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parse(code: str) -> object:
+        return json.loads("{")
+
+    monkeypatch.setattr(functions["redirect"].handler, "click", parse)
+    _, printed = invocation(functions["redirect"], get("mine"), capsys)
+    fields = record(printed)
+    assert (fields["error"], fields["message"]) == (
+        "JSONDecodeError",
+        "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+    )
+    assert fields["at"] == line_of("redirect/handler.py", "long_url = find(code)")
+
+
+def test_a_chain_of_exceptions_is_logged_whole(
+    functions: dict[str, Function], capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chain(code: str) -> object:
+        raise LookupError("no row") from OSError("no table")
+
+    monkeypatch.setattr(functions["redirect"].handler, "click", chain)
+    _, printed = invocation(functions["redirect"], get("mine"), capsys)
+    fields = record(printed)
+    assert (fields["error"], fields["message"]) == ("LookupError", "no row")
+    assert "OSError: no table" in fields["traceback"]
+
+
+def test_an_exception_that_has_no_text_is_logged_all_the_same(
+    functions: dict[str, Function], capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class UnprintableError(Exception):
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    def fail(code: str) -> object:
+        raise UnprintableError
+
+    monkeypatch.setattr(functions["redirect"].handler, "click", fail)
+    answer, printed = invocation(functions["redirect"], get("mine"), capsys)
+    assert answer == INTERNAL_ERROR
+    fields = record(printed)
+    assert fields["error"] == "UnprintableError"
+    assert fields["message"] == "(its text cannot be had: ZeroDivisionError)"
+
+
+@pytest.mark.parametrize("answer", [None, "text", {"body": "no status"}])
+def test_an_answer_without_a_status_is_a_500_that_is_logged(
+    functions: dict[str, Function], capsys: Output, answer: object
+) -> None:
+    function = functions["redirect"]
+    log, http = function.modules["common.log"], function.modules["common.http"]
+    decorate = log.logged(outcome=lambda answer: answer["statusCode"], fallback=http.INTERNAL_ERROR)
+
+    def handler(event: Event, context: object) -> object:
+        return answer
+
+    assert decorate(handler)(get("mine"), CONTEXT)["statusCode"] == 500
+    assert record(capsys.readouterr().out)["level"] == "ERROR"
+
+
+@pytest.mark.parametrize("name", ["shorten", "redirect"])
+def test_the_client_gets_the_id_that_is_logged(functions: dict[str, Function], capsys: Output, name: str) -> None:
+    for event in (post({"long_url": URL}), post_text("")) if name == "shorten" else (get("mine"), get("unknown")):
+        answer = functions[name].answer(event)
+        assert answer["headers"]["apigw-requestid"] == record(capsys.readouterr().out)["request_id"]
+
+
+def test_one_answer_never_has_the_id_of_another(
+    functions: dict[str, Function], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = broken(functions["redirect"], monkeypatch)
+    for request_id in ("first", "second"):
+        event = get("mine")
+        event["requestContext"]["requestId"] = request_id
+        assert function.answer(event)["headers"]["apigw-requestid"] == request_id
+    assert "apigw-requestid" not in function.modules["common.http"].INTERNAL_ERROR["headers"]
+
+
+def test_the_authorizers_answer_has_no_headers(functions: dict[str, Function]) -> None:
+    for header in (f"Bearer {token()}", "Bearer x"):
+        assert "headers" not in functions["authorizer"].answer(authorize(header))
+
+
+def test_a_note_is_in_the_line_of_its_own_invocation_alone(functions: dict[str, Function], capsys: Output) -> None:
+    reasons = []
+    for presented in (f"{token()}AAAA", token(), token(claims=CLAIMS | {"exp": 1})):
+        _, printed = invocation(functions["authorizer"], authorize(f"Bearer {presented}"), capsys)
+        reasons.append(record(printed).get("reason"))
+    assert reasons == ["signature", None, "expired"]
 
 
 @pytest.mark.parametrize(

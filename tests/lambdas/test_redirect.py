@@ -1,4 +1,4 @@
-"""GET and HEAD /r/{code}, by events."""
+"""Invoke GET and HEAD /r/{code} by events."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

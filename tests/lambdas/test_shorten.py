@@ -1,4 +1,4 @@
-"""POST /shorten, by events."""
+"""Invoke POST /shorten by events."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ JSON = "application/json"
 
 
 def error(answer: dict[str, Any]) -> str:
-    """The message of an error, which has the one shape that all errors have."""
+    """Return the message of an error, which has the one shape that all errors have."""
     assert answer["headers"] == {"Content-Type": JSON}
     body = json.loads(answer["body"])
     assert list(body) == ["error"]
@@ -240,7 +240,7 @@ def test_one_url_may_have_many_codes(shorten: Function, links: Table) -> None:
 
 
 def draw(monkeypatch: pytest.MonkeyPatch, *codes: str) -> Iterator[str]:
-    """Have these codes drawn, in order; what is returned are the characters that were not drawn yet."""
+    """Draw these codes, in order; return the characters that were not drawn yet."""
     characters = iter("".join(codes))
     alphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -272,7 +272,9 @@ def test_a_drawn_code_that_is_taken_is_drawn_again(
     assert rows == stored
 
 
-def test_drawing_comes_to_an_end(shorten: Function, links: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stops_drawing_after_a_few_codes_that_are_taken(
+    shorten: Function, links: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stored = links.put("taken1")
     left = draw(monkeypatch, *["taken1"] * 100)
     answer = shorten.invoke(post({"long_url": URL}))

@@ -1,4 +1,4 @@
-"""POST /shorten and GET /r/{code} with whatever a client may send."""
+"""Invoke POST /shorten and GET /r/{code} with anything that a client may send."""
 
 import json
 import re
@@ -46,7 +46,7 @@ bodies = st.fixed_dictionaries(
 
 
 def shortened(shorten: Function, table: Table, event: Event) -> str | None:
-    """The URL that was stored in the empty table, or None. All that must hold for any event is asserted."""
+    """Return the URL that was stored in the empty table, or None; assert what must hold for any event."""
     table.empty()
     user = event["requestContext"]["authorizer"]["lambda"]["userId"]
     answer = shorten(event)
@@ -77,50 +77,52 @@ def shortened(shorten: Function, table: Table, event: Event) -> str | None:
 
 
 @given(body=bodies)
-def test_any_fields(shorten: Function, table: Table, body: dict[str, Any]) -> None:
+def test_accepts_or_names_any_fields(shorten: Function, table: Table, body: dict[str, Any]) -> None:
     stored = shortened(shorten, table, post(body))
     if stored is not None and body["long_url"].isascii():
         assert stored == body["long_url"]
 
 
 @given(body=json_values)
-def test_any_json(shorten: Function, table: Table, body: object) -> None:
+def test_refuses_any_other_json(shorten: Function, table: Table, body: object) -> None:
     assert shortened(shorten, table, post(body)) is None
 
 
 @given(body=st.text() | st.text('{}[]",:\\u0 long_url').map('{{"long_url": "https://example.com/", {}'.format))
-def test_any_text(shorten: Function, table: Table, body: str) -> None:
+def test_accepts_or_refuses_any_text(shorten: Function, table: Table, body: str) -> None:
     shortened(shorten, table, post_text(body))
 
 
 @given(body=st.binary() | bodies.map(lambda body: json.dumps(body).encode()))
-def test_any_bytes(shorten: Function, table: Table, body: bytes) -> None:
+def test_accepts_or_refuses_any_bytes(shorten: Function, table: Table, body: bytes) -> None:
     shortened(shorten, table, post_bytes(body))
 
 
 @given(body=st.text())
-def test_any_text_said_to_be_base64(shorten: Function, table: Table, body: str) -> None:
+def test_accepts_or_refuses_any_text_as_base64(shorten: Function, table: Table, body: str) -> None:
     shortened(shorten, table, post_bytes(b"") | {"body": body})
 
 
 @given(host=hosts, path=st.text(max_size=30))
-def test_any_host_and_path_that_are_stored_stay_as_they_are(
+def test_stores_a_url_that_stays_the_same_when_shortened_again(
     shorten: Function, table: Table, host: str, path: str
 ) -> None:
-    """What is stored is in order itself, and shortened again it does not change."""
+    """Shorten what was stored: it is accepted and does not change."""
     stored = shortened(shorten, table, post({"long_url": f"https://{host}/{path}"}))
     if stored is not None:
         assert shortened(shorten, table, post({"long_url": stored})) == stored
 
 
 @given(user=st.text(min_size=1))
-def test_any_user(shorten: Function, table: Table, user: str) -> None:
+def test_stores_the_link_of_any_user(shorten: Function, table: Table, user: str) -> None:
     assert shortened(shorten, table, post({"long_url": "https://example.com/"}, user))
 
 
 @given(code=codes, other=codes)
-def test_any_code(shorten: Function, redirect: Function, table: Table, code: str, other: str) -> None:
-    """A code that is taken once is a conflict; a visit finds it, or nothing, and never makes a row."""
+def test_follows_or_refuses_any_code(
+    shorten: Function, redirect: Function, table: Table, code: str, other: str
+) -> None:
+    """Take a code, take it again, which is a conflict, and visit it: no visit makes a row."""
     table.empty()
     for attempt in range(2):
         status = shorten(post({"long_url": "https://example.com/", "code": code}))["statusCode"]

@@ -1,4 +1,6 @@
-"""Which URLs may be shortened, and how they are stored."""
+"""Check URLs before they are shortened, and write them as they are stored."""
+
+# ruff: noqa: RUF001 # lookalikes are what this is about
 
 from types import ModuleType
 
@@ -24,6 +26,11 @@ def urls() -> ModuleType:
         "http://localhost:8000/x",
         "http://localhost/r/x",
         "http://127.0.0.1/",
+        "http://127.1/",
+        "http://0x7f.1/",
+        "http://2130706433/",
+        "http://xn--zz--a.example/",
+        "http://r3---sn-a.example/",
         "http://[::1]/",
         "http://[2001:DB8::1]:8080/x",
         "http://example.com:1/",
@@ -57,6 +64,10 @@ def test_an_ascii_url_is_kept_to_the_letter(urls: ModuleType, url: str) -> None:
         ("https://bücher.example:8443/ö", "https://xn--bcher-kva.example:8443/%C3%B6"),
         ("http://例え.jp/パス", "http://xn--r8jz45g.jp/%E3%83%91%E3%82%B9"),
         ("http://[2001:db8::1]:80/ö", "http://[2001:db8::1]:80/%C3%B6"),
+        ("http://Example.com:080/ö?#", "http://Example.com:080/%C3%B6?#"),
+        ("http://0x7f.1/ö", "http://0x7f.1/%C3%B6"),
+        ("http://xn--zz--a.example/ö", "http://xn--zz--a.example/%C3%B6"),
+        ("https://Bücher.Example./x", "https://xn--bcher-kva.example./x"),
     ],
 )
 def test_another_url_is_stored_in_ascii(urls: ModuleType, url: str, stored: str) -> None:
@@ -141,6 +152,58 @@ def test_a_host_or_port_that_cannot_be_is_refused(urls: ModuleType, url: str) ->
         urls.checked_url(url)
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "straße.example",
+        "FAẞ.example",
+        "βόλος.example",
+        "ΒΌΛΟς.example",
+        "١٢٣.example",
+        "☃.example",
+        "😀.example",
+        "例え。jp",
+        "bücher．example",
+        "bücher｡example",
+        "１２７.0.0.1",
+        "ｅxample.com",
+        "\u212aelvin.example",
+        "①.example",
+        "𝐛.example",
+        "xn--bücher.example",
+        "xn--bcher-kva.bücher.example",
+        "xn--zz--a.bücher.example",
+        "ab--ü.example",
+        "-ü.example",
+        "ü-.example",
+        "\u0301ü.example",
+        "bücher.1",
+        "bücher.0x7f.",
+        "bü_cher.example",
+        "אבג1.example",
+        "aאב.example",
+        "1.אבג.example",
+        "evil.example⁄.good.example",
+        "evil.example∕.good.example",
+    ],
+)
+def test_a_host_that_standards_disagree_on_is_refused_in_plain_words(urls: ModuleType, host: str) -> None:
+    with pytest.raises(urls.InvalidUrl, match=r"^must have a host in ASCII: write it in punycode \(xn--\.\.\.\)$"):
+        urls.checked_url(f"https://{host}/")
+
+
+@pytest.mark.parametrize("lookalike", "℀℁℅／？＃＠：")
+def test_a_lookalike_of_a_delimiter_does_not_end_the_host(urls: ModuleType, lookalike: str) -> None:
+    with pytest.raises(urls.InvalidUrl):
+        urls.checked_url(f"https://evil.example{lookalike}.good.example/")
+
+
+@pytest.mark.parametrize("joiner", "\u200c\u200d")
+def test_a_joiner_is_refused(urls: ModuleType, joiner: str) -> None:
+    with pytest.raises(urls.InvalidUrl):
+        urls.checked_url(f"https://क्{joiner}ष.example/")
+
+
 @pytest.mark.parametrize("character", [*map(chr, range(0x21)), *map(chr, range(0x7F, 0xA1)), *"\u2028\u3000\ud800\\"])
 @pytest.mark.parametrize("template", ["{}https://example.com/", "https://exam{}ple.com/", "https://example.com/{}"])
 def test_spaces_and_control_characters_are_refused(urls: ModuleType, character: str, template: str) -> None:
@@ -179,7 +242,7 @@ def test_percent_encoding_may_fill_the_length(urls: ModuleType) -> None:
 
 
 def called_by(host: str | None) -> Event:
-    """The recorded event of POST /shorten, as of a caller who used this host."""
+    """Return the recorded event of POST /shorten, by a caller who used this host."""
     event = recorded("shorten")
     event["headers"] = {} if host is None else {"host": host}
     return event
@@ -223,10 +286,44 @@ def test_a_link_of_this_api_leads_back(urls: ModuleType, url: str, host: str | N
         ("links.example", "https://links.example./r/mine"),
         ("xn--bcher-kva.example", "https://bücher.example/r/mine"),
         ("[::1]:4566", "http://[::1]:4566/r/mine"),
+        ("[::1]:4566", "http://[0:0::1]:4566/r/mine"),
+        ("[2001:db8::1]", "http://[2001:DB8:0::1]/r/mine"),
+        ("192.0.2.1", "http://0xc0.0.513/r/mine"),
+        ("192.0.2.1", "http://[::ffff:192.0.2.1]/r/mine"),
+        ("links.example:8443", "https://links.example:08443/r/mine"),
     ],
 )
 def test_a_link_of_the_host_that_was_called_leads_back(urls: ModuleType, host: str, url: str) -> None:
     assert urls.leads_back(urls.checked_url(url), called_by(host))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+@pytest.mark.parametrize(
+    "same",
+    [
+        *(
+            "127.0.0.1",
+            "127.1",
+            "127.0.1",
+            "0x7f.1",
+            "0x7F000001",
+            "2130706433",
+            "0177.0.0.01",
+            "127.0.0.1.",
+            "127.9.9.9",
+        ),
+        *("localhost", "LocalHost", "localhost.", "api.localhost", "0.0.0.0", "0", "0x"),
+        *("[::1]", "[0:0:0:0:0:0:0:1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]"),
+    ],
+)
+def test_a_link_of_this_machine_leads_back_by_any_of_its_names(urls: ModuleType, host: str, same: str) -> None:
+    assert urls.leads_back(urls.checked_url(f"http://{same}:4566/r/mine"), called_by(f"{host}:4566"))
+    assert not urls.leads_back(urls.checked_url(f"http://{same}:3000/r/mine"), called_by(f"{host}:4566"))
+
+
+@pytest.mark.parametrize("other", ["128.0.0.1", "127.0.0.1.5", "256.1", "0x7g.1", "08.1", "4294967296", "[::2]", "a.b"])
+def test_another_machine_is_not_taken_for_this_one(urls: ModuleType, other: str) -> None:
+    assert not urls.leads_back(urls.checked_url(f"http://{other}:4566/r/mine"), called_by("127.0.0.1:4566"))
 
 
 @pytest.mark.parametrize(

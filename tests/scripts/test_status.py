@@ -56,10 +56,8 @@ def test_a_function_or_a_table_that_is_gone_is_said_to_be(project: Project) -> N
 
 
 def test_the_last_errors_are_in_it(project: Project) -> None:
-    handler = project.folder / "lambdas/redirect/handler.py"
-    handler.write_text(
-        handler.read_text().replace("def peek", 'def peek(code):\n    raise KeyError("x")\n\n\ndef unused')
-    )
+    links = project.folder / "lambdas/common/links.py"
+    links.write_text(links.read_text().replace("def peek", 'def peek(code):\n    raise KeyError("x")\n\n\ndef unused'))
     stack = project.up()
     stack.shorten({"long_url": "https://example.com/", "code": "mine"})
     with stack.http() as client:
@@ -67,7 +65,9 @@ def test_the_last_errors_are_in_it(project: Project) -> None:
     printed = project.check("scripts/status.sh")
     assert len(re.findall("^errors ", printed, re.MULTILINE)) == 1
     assert re.search(
-        r"^errors    \S+  redirect +HEAD /r/\{code\} +500 .* KeyError at handler.py:\d+$", printed, re.MULTILINE
+        r"^errors    \S+  redirect +HEAD /r/\{code\} +500 .* KeyError: 'x' at common/links.py:\d+$",
+        printed,
+        re.MULTILINE,
     )
 
 
