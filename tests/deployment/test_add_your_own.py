@@ -19,7 +19,8 @@ from stack.model import Function, Route, Table
 
 README = (CHECKOUT / "README.md").read_text()
 RECIPE = README[README.index("## Add your own") : README.index("## See it")]
-HANDLER, ENTRY = re.findall(r"```python\n(.*?)```", RECIPE, re.DOTALL)
+HANDLER, FUNCTION = re.findall(r"```python\n(.*?)```", RECIPE, re.DOTALL)
+ENTRY = f"        {FUNCTION.strip()},\n"
 LAST = '        Function("authorizer", settings=("JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE")),\n'
 KEY = "GET /stats/{code}"
 LINK = {"long_url": "https://example.com/", "code": "counted"}
