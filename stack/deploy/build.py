@@ -57,8 +57,7 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
     sources = read_sources(definition, settings)
     for one in definition.tables:
         table.require(aws, definition, one)
-    if engine_url is not None:
-        check_sources(aws, definition, sources, engine_url)
+    check_sources(aws, definition, sources, engine_url)
     try:
         api_id = _converge(aws, definition, settings, sources)
         base_url = f"{http_api.endpoint(aws, api_id)}/{definition.stage}"
@@ -84,8 +83,8 @@ def read_sources(definition: Definition, settings: Settings) -> list[Source]:
     ]
 
 
-def check_sources(aws: Aws, definition: Definition, sources: Sequence[Source], engine_url: str) -> None:
-    """Raise PackageError if the code of a function, unless the engine has it already, cannot be loaded."""
+def check_sources(aws: Aws, definition: Definition, sources: Sequence[Source], engine_url: str | None) -> None:
+    """Raise DeployError if a function of such a name is a stranger's, or if changed code cannot be loaded."""
     with side_by_side() as steps:
         for one in sources:
             check = partial(loading.ensure, aws, definition, one.function, one.package, one.environment, engine_url)

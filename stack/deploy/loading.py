@@ -54,10 +54,17 @@ def ensure(
     function: Function,
     package: Package,
     variables: Mapping[str, str],
-    engine_url: str,
+    engine_url: str | None,
 ) -> Ensured:
-    """Check the code of a function unless the engine has it already, with this environment. Raises PackageError."""
+    """Check the code of a function unless the engine has it already, with this environment.
+
+    Raises PackageError, and ResourceError if a function of that name is not this stack's.
+    """
     found = functions.find(aws, definition.function_name(function))
+    if found is not None:
+        functions.check_owner(aws, definition, found)
+    if engine_url is None:
+        return Ensured(Change.UNCHANGED, function.name)
     if found is not None and functions.has_code(found, package) and functions.variables(found) == variables:
         return Ensured(Change.UNCHANGED, function.name)
     local = {

@@ -132,6 +132,19 @@ def test_a_strangers_resource_is_refused_in_one_line_and_left_as_it_is(bare: Pro
     assert [one for kind in everything(client) for one in kind if one in before] == before
 
 
+def test_a_strangers_function_stops_the_next_build_before_anything_is_touched(bare: Project) -> None:
+    builds.succeed(bare)
+    client = clients(bare)("lambda")
+    arn = client.get_function_configuration(FunctionName="redirect")["FunctionArn"]
+    client.untag_resource(Resource=arn, TagKeys=list(client.list_tags(Resource=arn)["Tags"]))
+    client.update_function_configuration(FunctionName="redirect", Description="somebody's")
+    before = everything(clients(bare))
+    done = builds.run(bare, settings={"AUTHORIZER_TTL": "60"})
+    assert done.error.startswith("function redirect exists, and this stack did not make it"), done
+    assert everything(clients(bare)) == before
+    assert bare.stack.follow("unknown").json() == {"error": "not found"}
+
+
 def test_a_strangers_route_in_our_api_is_refused(bare: Project) -> None:
     builds.succeed(bare)
     client = clients(bare)

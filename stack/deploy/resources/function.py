@@ -48,11 +48,10 @@ def ensure(
     if found is None:
         created = _create(client, name, desired, package, mark.tags(aws, definition))
         return Ensured(Change.CREATED, created["FunctionArn"])
+    check_owner(aws, definition, found)
     current = found["Configuration"]
     arn = current["FunctionArn"]
     if not mark.is_on(aws, definition, found.get("Tags") or {}):
-        if not mark.is_earlier_function(definition, current):
-            raise mark.stranger("function", name)
         client.tag_resource(Resource=arn, Tags=mark.tags(aws, definition))
     new_code = not has_code(found, package)
     # One that is Pending may be so for ever, after a stop of MiniStack in that moment: an update ends that.
@@ -128,6 +127,13 @@ def find(aws: Aws, name: str) -> dict[str, Any] | None:
     except client.exceptions.ResourceNotFoundException:
         return None
     return found
+
+
+def check_owner(aws: Aws, definition: Definition, found: Mapping[str, Any]) -> None:
+    """Raise ResourceError if a function that was found is not this stack's, nor an earlier version's of it."""
+    current = found["Configuration"]
+    if not (mark.is_on(aws, definition, found.get("Tags") or {}) or mark.is_earlier_function(definition, current)):
+        raise mark.stranger("function", current["FunctionName"])
 
 
 def has_code(found: Mapping[str, Any], package: Package) -> bool:
