@@ -1,6 +1,5 @@
 """The README is true: what there is, is in it."""
 
-import html
 import re
 import tomllib
 from pathlib import Path
@@ -74,16 +73,6 @@ def test_what_its_troubleshooting_table_quotes_is_what_the_tools_say_and_is_prov
     assert [part for part in parts if part not in texts("stack", "scripts")] == []
     longest = max(parts, key=len)
     assert any(longest[start : start + 14] in texts("tests") for start in range(max(len(longest) - 13, 1)))
-
-
-def test_its_pictures_have_the_words_of_their_sources() -> None:
-    for source in (CHECKOUT / "docs").glob("*.dot"):
-        picture = html.unescape(source.with_suffix(".svg").read_text())
-        for label in re.findall(r'label="([^"]+)"', source.read_text()):
-            assert [line for line in label.split(r"\n") if f">{line}</text>" not in picture] == []
-    assert {f"docs/{path.name}" for path in (CHECKOUT / "docs").glob("*.svg")} == set(
-        re.findall(r"docs/\w+\.svg", README)
-    )
 
 
 def test_its_commands_have_no_comments_which_an_interactive_zsh_would_run() -> None:
