@@ -2,6 +2,7 @@
 # What the scripts that make a machine ready for the tests share: root's rights, and Debian's packages.
 
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib/common.sh"
+PATH=$PATH:/usr/sbin:/sbin # where an ordinary user's has no dockerd and no iptables
 
 # As an ordinary user, with sudo, where that asks for no password.
 can_be_root() { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }

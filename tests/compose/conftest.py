@@ -18,7 +18,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
         containers.up()
         yield containers
     finally:
-        containers.destroy()
+        containers.discard()
 
 
 @pytest.fixture(scope="session")
@@ -33,4 +33,4 @@ def project(tmp_path: Path) -> Iterator[Containers]:
     try:
         yield containers
     finally:
-        containers.destroy()
+        containers.discard()

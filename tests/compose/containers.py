@@ -55,8 +55,8 @@ class Containers(Project):
         """The one command, as in the README."""
         self.compose("up", "--wait")
 
-    def destroy(self) -> None:
-        """Leave nothing behind, whatever happened."""
+    def discard(self) -> None:
+        """Leave no container and no volume behind."""
         self.docker("compose", "down", "--volumes", "--remove-orphans", "--timeout", "1")
 
     @property

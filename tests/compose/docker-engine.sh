@@ -17,11 +17,11 @@ compose_answers() { docker compose version >/dev/null 2>&1; }
 
 start_engine() {
   local deadline pid log
+  ! as_root timeout 10 docker version >/dev/null 2>&1 ||
+    die "the Docker engine answers root alone: sudo usermod --append --groups docker $(id -un), and log in again"
   { command -v dockerd && command -v iptables; } >/dev/null || apt_install docker.io iptables
   command -v docker >/dev/null || apt_install docker-cli # a package of its own in newer releases
   engine_answers && return                               # the package may have started it
-  ! as_root timeout 10 docker version >/dev/null 2>&1 ||
-    die "the Docker engine answers root alone: sudo usermod --append --groups docker $(id -un), and log in again"
   # Where /run is on disk these outlive a machine that stopped hard, and then name any process.
   as_root rm -f /run/docker.pid /run/docker/containerd/containerd.pid
   log=$(mktemp)

@@ -93,7 +93,7 @@ def ordinary(project: Containers) -> Iterator[Containers]:
         Path(folder).chmod(0o755)
         project.settings["OUTPUTS_DIR"] = folder
         yield project
-        project.destroy()
+        project.discard()
 
 
 def test_an_ordinary_users_folder_takes_the_outputs_and_stays_theirs(ordinary: Containers) -> None:

@@ -23,7 +23,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
         containers.compose_up()
         yield containers
     finally:
-        containers.destroy()
+        containers.discard()
 
 
 def answers_with_count(stack: Stack, code: str, count: int) -> None:
