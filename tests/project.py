@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import functools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,7 +21,7 @@ import boto3
 import httpx
 
 from stack import dotenv, tokens
-from stack.definition import TABLE
+from stack.definition import FUNCTIONS, TABLE
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 COPIED = (
@@ -35,6 +36,7 @@ COPIED = (
     "openapi.yaml",
 )
 DEFAULTS = dotenv.read(CHECKOUT / ".env")  # and no .env.local of whoever runs the tests
+FUNCTION_NAMES = [function.name for function in FUNCTIONS]  # a user's own too
 INHERITED = ("PATH", "HOME", "LANG")
 PATIENCE = 60  # seconds
 NO_LIMITS = httpx.Limits(max_connections=None)
@@ -222,6 +224,13 @@ class Project:
             text=True,
             timeout=300,
         )
+
+    def define(self, entry: str) -> None:
+        """Add a function's entry to the definition, whatever else a user has added to it."""
+        path = self.folder / "stack/definition.py"
+        text, added = re.subn(r"^FUNCTIONS = \(\n", lambda start: f"{start[0]}{entry}", path.read_text(), flags=re.M)
+        assert added == 1
+        path.write_text(text)
 
     def reset(self) -> None:
         """Have the engine forget everything, which takes no time beside a new engine."""

@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from engine_proxy import Drop, Reply, Request, proxy
-from project import TLS, Project
+from project import FUNCTION_NAMES, TLS, Project
 from stack.definition import API_ID
 
 # Calls of a build from nothing that has to wait for a function.
-WAITING = [f"GET /2015-03-31/functions/{name}" for name in ("shorten", "redirect", "authorizer")]
+WAITING = [f"GET /2015-03-31/functions/{name}" for name in FUNCTION_NAMES]
 # Every other call that it makes, with names for the IDs in it.
 OPERATIONS = [
     "GetCallerIdentity",
@@ -28,7 +28,7 @@ OPERATIONS = [
     "GET /v2/apis/API",
     *(
         call.format(function)
-        for function in ("shorten", "redirect", "authorizer")
+        for function in FUNCTION_NAMES
         for call in (
             "GET /2015-03-31/functions/{}/configuration",
             "GET /2015-03-31/functions/{}/policy",
