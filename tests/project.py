@@ -38,7 +38,7 @@ COPIED = (
 DEFAULTS = dotenv.read(CHECKOUT / ".env")  # and no .env.local of whoever runs the tests
 FUNCTION_NAMES = [function.name for function in FUNCTIONS]  # a user's own too
 INHERITED = ("PATH", "HOME", "LANG")
-PATIENCE = 60  # seconds
+PATIENCE = 120  # seconds; a machine may be busy
 NO_LIMITS = httpx.Limits(max_connections=None)
 TLS = ssl.create_default_context()  # made once: each client would take 50 ms for its own
 T = TypeVar("T")
