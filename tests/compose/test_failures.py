@@ -1,4 +1,4 @@
-"""What cannot be built makes the container unhealthy at once, and is said in one plain line."""
+"""A stack that cannot be built makes the container unhealthy at once, and one plain line says why."""
 
 import re
 import shutil
