@@ -1,16 +1,34 @@
-"""Load: the same request again and again, over a number of connections, and how long each took."""
+"""Requests: how long each takes over a number of connections, and beside two functions on a plain engine.
+
+The floor does nothing but log a line and answer. The other is a redirect as a tutorial writes it.
+"""
 
 import asyncio
+import io
+import itertools
+import os
 import ssl
 import statistics
 import time
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 
+from bench.setting import Failed, Rows, Setting, say
+from project import Stack, aws
+
+CONNECTIONS = (1, 8, 32)
+REQUESTS = {1: 200, 8: 400, 32: 640}  # in each round
+ROUNDS = 3  # so that a drift of the machine meets all requests alike
 TIMEOUT = 60  # seconds
+FOLDER = Path(__file__).parent / "references"
+FLOOR, TUTORIAL = "floor", "tutorial"  # folders of references/
+TABLE = "shortlinks"  # as the tutorial's handler has it
+LINK = {"long_url": "https://example.com/", "code": "bench"}
 
 
 @dataclass(frozen=True)
@@ -33,12 +51,53 @@ class Times:
     wrong: int = 0  # other statuses than expected, and no answers
 
     def percentile(self, percent: int) -> float:
-        """In milliseconds."""
+        """Return a percentile in milliseconds."""
         return statistics.quantiles(self.milliseconds, n=100, method="inclusive")[percent - 1]
 
-    @property
-    def per_second(self) -> float:
-        return len(self.milliseconds) / self.seconds
+
+def measure_requests(setting: Setting) -> Rows:
+    """Measure each request, in turns. Raise Failed at a wrong answer."""
+    stack = setting.stack
+    stack.shorten(LINK)
+    measured: dict[tuple[int, str], Times] = {}
+    base = deploy_references(setting.plain_engine)
+    for connections in CONNECTIONS:
+        count = connections * 4 if setting.quick else REQUESTS[connections]
+        for number in range(1 if setting.quick else ROUNDS):
+            say(f"{connections} connections, round {number + 1}")
+            for shot in shots(stack, base):
+                fire(shot, connections, 4 * connections, Times())  # to warm up
+                times = measured.setdefault((connections, shot.name), Times())
+                fire(shot, connections, count, times)
+                if times.wrong:
+                    raise Failed(f"{times.wrong} answers to {shot.name} were not {shot.status}")
+    return [
+        {
+            "request": name,
+            "connections": connections,
+            **{f"p{percent} ms": round(times.percentile(percent), 1) for percent in (50, 90, 99)},
+            "per s": round(len(times.milliseconds) / times.seconds),
+            "p50 / floor": round(times.percentile(50) / measured[connections, FLOOR].percentile(50), 2),
+            "tutorial / p50": round(measured[connections, TUTORIAL].percentile(50) / times.percentile(50), 2),
+        }
+        for (connections, name), times in measured.items()
+    ]
+
+
+def shots(stack: Stack, base: str) -> Iterator[Shot]:
+    """List what is measured, the references at ``base`` first."""
+    number = itertools.count()
+    token = {"Authorization": f"Bearer {stack.token('bench')}"}
+
+    def link() -> dict[str, Any]:
+        return {"headers": token, "json": {"long_url": f"https://example.com/{os.getpid()}/{next(number)}"}}
+
+    yield Shot(FLOOR, "GET", f"{base}/{FLOOR}/x", 204)
+    yield Shot(TUTORIAL, "GET", f"{base}/{TUTORIAL}/{LINK['code']}", 302)
+    yield Shot("GET /r/{code}", "GET", f"{stack.url}/r/{LINK['code']}", 302)
+    yield Shot("HEAD /r/{code}", "HEAD", f"{stack.url}/r/{LINK['code']}", 302)
+    yield Shot("GET /r/unknown", "GET", f"{stack.url}/r/bench-unknown", 404)
+    yield Shot("POST /shorten", "POST", f"{stack.url}/shorten", 201, link)
 
 
 def fire(shot: Shot, connections: int, count: int, times: Times) -> None:
@@ -64,3 +123,46 @@ async def _fire(shot: Shot, connections: int, count: int, times: Times) -> None:
     started = time.perf_counter()
     await asyncio.gather(*(one_connection() for _ in range(connections)))
     times.seconds += time.perf_counter() - started
+
+
+def deploy_references(engine: str) -> str:
+    """Deploy the two references and the tutorial's table, and return the URL of their API."""
+    dynamodb, functions, gateway = (aws(engine, service) for service in ("dynamodb", "lambda", "apigatewayv2"))
+    httpx.post(f"{engine}/_ministack/reset", timeout=TIMEOUT).raise_for_status()
+    dynamodb.create_table(
+        TableName=TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "code", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "code", "KeyType": "HASH"}],
+    )
+    item = {"code": {"S": LINK["code"]}, "long_url": {"S": LINK["long_url"]}, "click_count": {"N": "0"}}
+    dynamodb.put_item(TableName=TABLE, Item=item)
+    api = gateway.create_api(Name="references", ProtocolType="HTTP")["ApiId"]
+    for name in (FLOOR, TUTORIAL):
+        function = functions.create_function(
+            FunctionName=name,
+            Runtime="python3.12",
+            Handler="handler.handler",
+            Role="arn:aws:iam::000000000000:role/references",
+            Timeout=10,
+            Code={"ZipFile": zipped(FOLDER / name / "handler.py")},
+        )
+        functions.get_waiter("function_active_v2").wait(FunctionName=name)
+        integration = gateway.create_integration(
+            ApiId=api,
+            IntegrationType="AWS_PROXY",
+            IntegrationUri=function["FunctionArn"],
+            PayloadFormatVersion="2.0",
+        )
+        target = f"integrations/{integration['IntegrationId']}"
+        gateway.create_route(ApiId=api, RouteKey=f"GET /{name}/{{code}}", Target=target)
+    gateway.create_stage(ApiId=api, StageName="dev", AutoDeploy=True)
+    return f"{engine}/_aws/execute-api/{api}/dev"
+
+
+def zipped(file: Path) -> bytes:
+    """Return an archive with this file alone."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as writer:
+        writer.write(file, file.name)
+    return archive.getvalue()

@@ -1,14 +1,11 @@
 #!/usr/bin/env python3
-"""Measure the stack against the engine's own floor: scripts/bench.py [--quick] [--stack-url URL | --rows]
+"""Measure the stack: scripts/bench.py [--quick] [--stack-url URL] [--write FILE] [SECTION...]
 
-It starts a stack of its own, measures it, and stops it again; a running stack is asked with
---stack-url URL, which leaves out what would disturb it. It prints one table and writes
-bench/latest.json and bench/latest.svg. --quick takes a minute, to show that it works.
-With --rows it measures instead how a stack behaves with 100, 10,000 and 1,000,000 links.
-
-Times are of this machine; the ratios can be compared. They are to two functions deployed
-beside the stack: the floor, which does nothing but log and answer, and a tutorial's handler,
-which makes its one call to DynamoDB and answers in silence.
+Sections: builds (beside the same calls made by hand), edits (save to live) and requests (beside a
+function that does nothing but answer, and a redirect as tutorials write it, both on a plain engine).
+It starts engines of its own and stops them again. With --stack-url it asks a stack that is up, for
+its requests alone. The figures are printed; --write puts them into FILE as JSON too. --quick takes a
+minute, to show that it works. Times are of this machine; only the ratios can be compared.
 """
 
 import os
@@ -17,7 +14,7 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-INSTALL = 'source "$0/scripts/lib/common.sh"; find_python; need embedded client test bench'
+INSTALL = 'source "$0/scripts/lib/common.sh"; find_python; need embedded dev client test'
 
 if __name__ == "__main__":
     if {"-h", "--help"} & set(sys.argv[1:]):
@@ -27,4 +24,4 @@ if __name__ == "__main__":
         sys.exit(1)
     os.environ["PYTHONPATH"] = os.pathsep.join(map(str, (PROJECT, PROJECT / "tests")))
     command = [str(PROJECT / ".venv/bin/python"), "-m", "bench", *sys.argv[1:]]
-    sys.exit(subprocess.run(command, env={**os.environ}).returncode)
+    sys.exit(subprocess.run(command).returncode)

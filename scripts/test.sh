@@ -10,6 +10,7 @@
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
 find_python
-need embedded client test
-case " $* " in *" --compose "*) need compose ;; esac
+compose=
+case " $* " in *" --compose "*) compose=compose ;; esac
+need embedded client test ${compose:+"$compose"}
 exec .venv/bin/python -m pytest "$@"

@@ -1,4 +1,4 @@
-"""Stacks for the tests: one for all that only ask it, and one of its own for each that breaks things."""
+"""Provide stacks to the tests: one for all that only ask it, and one for each test that breaks things."""
 
 import os
 from collections.abc import Iterator
@@ -7,6 +7,18 @@ from pathlib import Path
 import pytest
 
 from project import DEFAULTS, Project, Stack
+
+# What a developer's shell may have set, and a test must not see: accounts, proxies, engines, and each setting.
+FOREIGN = ("AWS_", "LOCALSTACK_", "MINISTACK_", "COMPOSE_", "GATEWAY_")
+SLOW = ("deployment", "engine", "scripts", "localstack")  # folders whose tests wait for engines of their own
+
+
+def pytest_configure() -> None:
+    for name in [*os.environ]:
+        if name.startswith(FOREIGN) or name.lower().endswith("_proxy") or name in (*DEFAULTS, "ENGINE", "PYTHON"):
+            del os.environ[name]
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        os.environ[name] = os.devnull  # instead of ~/.aws
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,32 +41,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             for item in items:
                 if item.get_closest_marker(marker):
                     item.add_marker(pytest.mark.skip(reason=f"needs {need}: scripts/test.sh --{marker}"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def environment() -> Iterator[None]:
-    """No test sees the developer's own AWS account, settings or proxies."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [*os.environ]:
-            if (
-                name.startswith(("AWS_", "LOCALSTACK_", "COMPOSE_"))
-                or name in DEFAULTS
-                or name.lower().endswith("_proxy")
-            ):
-                patch.delenv(name)
-        yield
+    items.sort(key=lambda item: item.path.parent.name not in SLOW)  # so that no worker waits for a slow one at the end
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A copy of the checkout with a stack that is up, for tests that leave it as they find it."""
+    """Yield a copy of the checkout whose stack is up, for tests that leave it as they find it."""
     with Project.standing(tmp_path_factory.mktemp("shared")) as project:
         yield project
 
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Stack:
-    """The stack to ask: the one of --stack-url, or the shared one."""
+    """Return the stack to ask: the one of --stack-url, or the shared one."""
     url: str | None = request.config.getoption("--stack-url")
     if url:
         return Stack(url.rstrip("/"))
@@ -64,7 +63,7 @@ def stack(request: pytest.FixtureRequest) -> Stack:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    """A copy of the checkout that the test may edit and break, with nothing running yet."""
+    """Yield a copy of the checkout that the test may edit and break, with nothing running yet."""
     project = Project.copy(tmp_path)
     yield project
-    project.run("scripts/down.sh")
+    project.discard()

@@ -2,8 +2,10 @@
 
 import atexit
 import contextlib
+import fcntl
 import functools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -34,15 +36,16 @@ COPIED = (
     "openapi.yaml",
 )
 DEFAULTS = dotenv.read(CHECKOUT / ".env")  # and no .env.local of whoever runs the tests
+FUNCTION_NAMES = [function.name for function in DEFINITION.functions]  # a user's own too
 INHERITED = ("PATH", "HOME", "LANG")
-PATIENCE = 60  # seconds
+PATIENCE = 120  # seconds; a machine may be busy
 NO_LIMITS = httpx.Limits(max_connections=None)
 TLS = ssl.create_default_context()  # made once: each client would take 50 ms for its own
 T = TypeVar("T")
 
 
 def until(what: str, look: Callable[[], T], patience: float = PATIENCE, look_every: float = 0.05) -> T:
-    """Look until something true is seen, and return it; when patience runs out, fail saying what was missed."""
+    """Poll until something true is seen, and return it. Fail with ``what`` was missed after a timeout."""
     deadline = time.monotonic() + patience
     while not (seen := look()):
         assert time.monotonic() < deadline, f"{what}: not within {patience:.0f} s"
@@ -51,7 +54,7 @@ def until(what: str, look: Callable[[], T], patience: float = PATIENCE, look_eve
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -59,7 +62,7 @@ def free_port() -> int:
 
 
 def answers(engine: str) -> bool:
-    """Whether the engine at this URL says anything about its health."""
+    """Tell whether an engine answers at this URL."""
     try:
         httpx.get(f"{engine}/_localstack/health", timeout=5, verify=TLS)
     except httpx.HTTPError:
@@ -69,7 +72,7 @@ def answers(engine: str) -> bool:
 
 @functools.cache
 def aws(endpoint: str | None, service: str) -> Any:
-    """A boto3 client of a local engine; with None, of the AWS that the environment names."""
+    """Return a boto3 client of a local engine; with None, of the AWS that the environment names."""
     local = {"endpoint_url": endpoint, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
     client = boto3.client(service, region_name=DEFAULTS["AWS_DEFAULT_REGION"], **(local if endpoint else {}))
     atexit.register(client.close)
@@ -85,7 +88,7 @@ class Stack:
 
     @property
     def engine(self) -> str | None:
-        """The engine's URL, for one on this machine; None for AWS itself."""
+        """Return the URL of an engine on this machine; None for AWS itself."""
         engine, local, _ = self.url.partition("/_aws/execute-api/")
         return engine if local else None
 
@@ -111,7 +114,7 @@ class Stack:
             return client.get(f"/r/{code}")
 
     def row(self, code: str) -> dict[str, Any] | None:
-        """The table's item for a code, as DynamoDB spells it."""
+        """Return the table's item for a code, as DynamoDB spells it."""
         found = self.client("dynamodb").get_item(
             TableName=DEFINITION.table_name("shortlinks"), Key={"code": {"S": code}}, ConsistentRead=True
         )
@@ -133,13 +136,13 @@ class Project:
 
     @classmethod
     def at(cls, folder: Path, state: Path, **changes: str) -> "Project":
-        """A project in ``folder``, whose stack's port, outputs and state are its own."""
+        """Return the project in ``folder``, with a port, outputs and a state that no other stack has."""
         own = {"HOST_PORT": str(free_port()), "OUTPUTS_DIR": str(state / "outputs"), "STATE_DIR": str(state / "state")}
         return cls(folder, {"ENGINE": "embedded", **own, **changes})
 
     @classmethod
     def copy(cls, folder: Path, **changes: str) -> "Project":
-        """A project in a fresh copy of this checkout, which a test may edit."""
+        """Return a project in a fresh copy of this checkout, which a test may edit."""
         checkout = folder / "checkout"
         checkout.mkdir()
         for name in COPIED:
@@ -154,11 +157,13 @@ class Project:
     @classmethod
     @contextlib.contextmanager
     def standing(cls, folder: Path) -> "Iterator[Project]":
-        """A fresh copy with its stack up meanwhile."""
+        """Yield a fresh copy whose stack is up."""
         project = cls.copy(folder)
-        project.up()
-        yield project
-        project.down()
+        try:
+            project.up()
+            yield project
+        finally:
+            project.discard()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -182,7 +187,7 @@ class Project:
         return Stack((self.outputs / "api_url").read_text().strip(), secret)
 
     def run(self, *command: str, **changes: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command of the project from another folder; whatever it answers."""
+        """Run a command of the project from another folder, and return its result."""
         script, *arguments = command
         return subprocess.run(
             [self.folder / script, *arguments],
@@ -195,7 +200,7 @@ class Project:
         )
 
     def check(self, *command: str, **changes: str) -> str:
-        """Run a command that must succeed; what it printed."""
+        """Run a command that must succeed, and return what it printed."""
         done = self.run(*command, **changes)
         assert done.returncode == 0, f"{command} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -208,7 +213,7 @@ class Project:
         self.check("scripts/down.sh", *arguments)
 
     def deploy(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """The deployment alone, run from the host against the project's engine."""
+        """Run the deployment alone, from the host, against the project's engine."""
         return subprocess.run(
             [self.folder / ".venv/bin/python", "-m", "stack.deploy", "--local", *arguments],
             cwd=self.folder,
@@ -222,11 +227,30 @@ class Project:
             timeout=300,
         )
 
+    def define(self, entry: str) -> None:
+        """Add a function's entry to the definition, whatever else a user has added to it."""
+        path = self.folder / "stack/definition.py"
+        text, added = re.subn(r"^    functions=\(\n", lambda start: f"{start[0]}{entry}", path.read_text(), flags=re.M)
+        assert added == 1
+        path.write_text(text)
+
+    def reset(self) -> None:
+        """Have the engine forget everything, which takes no time beside a new engine."""
+        httpx.post(f"{self.engine}/_ministack/reset", timeout=PATIENCE, verify=TLS).raise_for_status()
+
     def pid(self) -> int:
-        """The engine's process."""
+        """Return the process ID of the engine."""
         return int((self.state / "engine.lock").read_text().split()[0])
 
+    def discard(self) -> None:
+        """Leave no engine running. Nobody looks at its data any more, so it is killed instead of stopped."""
+        with contextlib.suppress(FileNotFoundError), (self.state / "engine.lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:  # an engine holds it
+                os.kill(int(until("the engine says who it is", lock.readline).split()[0]), signal.SIGKILL)
+
     def kill(self) -> None:
-        """End the engine with no time to save anything."""
+        """Kill the engine, which has no time to save anything."""
         os.kill(self.pid(), signal.SIGKILL)
         until("the engine is gone", lambda: not answers(self.engine))

@@ -51,22 +51,28 @@ load_settings() {
 
 # Make .venv, if there is none, and install the named groups of pyproject.toml into it, where that is still to be done.
 need() {
-  local group wanted
+  local group wanted missing=
   [ "$python" = .venv/bin/python ] || make_venv
   for group in "$@"; do
-    wanted=$(.venv/bin/python -m stack.commands.requirements "$group")
-    [ "$(cat ".venv/installed-$group" 2>/dev/null)" = "$wanted" ] && continue
-    .venv/bin/python -m pip --version >/dev/null 2>&1 || add_pip
-    say "installing into .venv, this once: $(tr '\n' ' ' <<<"$wanted")"
-    # Into .venv, whatever pip's own settings say of the place.
-    # shellcheck disable=SC2086 # one requirement a word
-    env -u PIP_PREFIX -u PIP_ROOT .venv/bin/python -m pip install --no-user --target= --disable-pip-version-check \
-      --progress-bar off $wanted 2>&1 |
-      tee .venv/install.log | sed -n 's/^Collecting \([^ ]*\).*/    \1/p; s/^Installing collected packages.*/    unpacking/p' ||
-      { tail -n 5 .venv/install.log >&2; die "pip could not install these packages: is PyPI reachable?"; }
-    printf '%s\n' "$wanted" >".venv/installed-$group"
+    [ "$(cat ".venv/installed-$group" 2>/dev/null)" = "$(requirements "$group")" ] || missing="$missing $group"
+  done
+  [ -n "$missing" ] || return 0
+  .venv/bin/python -m pip --version >/dev/null 2>&1 || add_pip
+  # shellcheck disable=SC2086 # one group a word
+  wanted=$(requirements $missing)
+  say "installing into .venv, this once: $(tr '\n' ' ' <<<"$wanted")"
+  # Into .venv, whatever pip's own settings say of the place.
+  # shellcheck disable=SC2086 # one requirement a word
+  env -u PIP_PREFIX -u PIP_ROOT .venv/bin/python -m pip install --no-user --target= \
+    --disable-pip-version-check --progress-bar off $wanted 2>&1 |
+    tee .venv/install.log | sed -n 's/^Collecting \([^ ]*\).*/    \1/p; s/^Installing collected packages.*/    unpacking/p' ||
+    { tail -n 5 .venv/install.log >&2; die "pip could not install these packages: is PyPI reachable?"; }
+  for group in $missing; do
+    requirements "$group" >".venv/installed-$group"
   done
 }
+
+requirements() { .venv/bin/python -m stack.commands.requirements "$@"; }
 
 # Make .venv, with a mark in it from the start: without the mark it is somebody's own, and is left as it is.
 make_venv() {

@@ -47,7 +47,7 @@ document.getElementById("seen").textContent = JSON.stringify(seen);
 
 @pytest.fixture
 def origin(tmp_path: Path) -> Iterator[str]:
-    """A web server of another origin than the API's, for the files in tmp_path."""
+    """Serve the files in tmp_path from another origin than the API's, and yield its URL."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
@@ -56,7 +56,7 @@ def origin(tmp_path: Path) -> Iterator[str]:
 
 
 def open_page(stack: Stack, folder: Path, origin: str) -> dict[str, Any]:
-    """What the page saw of the API, opened in headless Chromium."""
+    """Open the page in headless Chromium, and return what it saw of the API."""
     page = PAGE.replace("URL_OF_THE_API", json.dumps(stack.url)).replace("TOKEN", json.dumps(stack.token()))
     (folder / "page.html").write_text(page)
     browser = next((path for name in NAMES if (path := shutil.which(name))), None)

@@ -12,13 +12,13 @@ from .containers import Containers
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
-    """A stack that is up in Docker, for tests that leave it as they find it."""
+    """Yield a stack that is up in Docker, for tests that leave it as they find it."""
     containers = Containers.fresh(tmp_path_factory.mktemp("containers"))
     try:
         containers.up()
         yield containers
     finally:
-        containers.destroy()
+        containers.discard()
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +28,9 @@ def stack(shared: Containers) -> Stack:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Containers]:
-    """A copy of the checkout that the test may edit and break, with nothing running yet."""
+    """Yield a copy of the checkout that the test may edit and break, with nothing running yet."""
     containers = Containers.fresh(tmp_path)
     try:
         yield containers
     finally:
-        containers.destroy()
+        containers.discard()

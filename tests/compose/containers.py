@@ -20,21 +20,21 @@ class Containers(Project):
 
     @classmethod
     def fresh(cls, folder: Path) -> "Containers":
-        """A project in a fresh copy of this checkout, with nothing running yet."""
+        """Return a project in a fresh copy of this checkout, with nothing running yet."""
         project = Project.copy(folder, ENGINE="docker")
         project.outputs.mkdir()
         return cls(project.folder, project.settings)
 
     @property
     def environment(self) -> dict[str, str]:
-        """With the Docker engine that whoever runs the tests has chosen."""
+        """Add the developer's choice of a Docker engine."""
         docker = {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
         return {**docker, **super().environment}
 
     def docker(
         self, *arguments: str, patience: float = 300, changes: Mapping[str, str] | None = None
     ) -> "subprocess.CompletedProcess[str]":
-        """A docker command, run in the checkout; whatever it answers."""
+        """Run a docker command in the checkout, and return its result."""
         return subprocess.run(
             ["docker", *arguments],
             cwd=self.folder,
@@ -46,22 +46,22 @@ class Containers(Project):
         )
 
     def compose(self, *arguments: str, **changes: str) -> str:
-        """A docker compose command that must succeed; what it printed on stdout."""
+        """Run a docker compose command that must succeed, and return its stdout."""
         done = self.docker("compose", *arguments, changes=changes)
         assert done.returncode == 0, f"compose {arguments} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def compose_up(self) -> None:
-        """The one command, as in the README."""
+        """Run the one command of the README."""
         self.compose("up", "--wait")
 
-    def destroy(self) -> None:
-        """Leave nothing behind, whatever happened."""
+    def discard(self) -> None:
+        """Leave no container and no volume behind."""
         self.docker("compose", "down", "--volumes", "--remove-orphans", "--timeout", "1")
 
     @property
     def container(self) -> str:
-        """The engine's container, running or not."""
+        """Return the ID of the engine's container, running or not."""
         return self.compose("ps", "--all", "--quiet", SERVICE).strip()
 
     def inspect(self, template: str) -> str:
@@ -71,7 +71,7 @@ class Containers(Project):
 
     @property
     def health(self) -> str:
-        """starting, healthy or unhealthy."""
+        """Return starting, healthy or unhealthy."""
         return self.inspect("{{.State.Health.Status}}")
 
     @property
@@ -82,16 +82,16 @@ class Containers(Project):
         return self.compose("logs", "--no-log-prefix", "--no-color", SERVICE)
 
     def shell(self, command: str) -> "subprocess.CompletedProcess[str]":
-        """A command inside the engine's container; whatever it answers."""
+        """Run a command inside the engine's container, and return its result."""
         return self.docker("compose", "exec", "-T", SERVICE, "sh", "-c", command)
 
     def kill_container(self) -> None:
-        """End the engine with no time to save anything."""
+        """Kill the engine, which has no time to save anything."""
         assert self.docker("kill", self.container).returncode == 0
         until("the container is gone", lambda: self.inspect("{{.State.Running}}") == "false")
 
     def wait_until_judged(self) -> str:
-        """The health check's first verdict. On the way there, and then, healthy means published."""
+        """Return the health check's first verdict; assert that healthy always means published."""
 
         def verdict() -> str:
             health = self.health
@@ -102,7 +102,7 @@ class Containers(Project):
 
 
 def last_error(printed: str) -> str:
-    """The line that says why, checked for what every such line has in common."""
+    """Return the last error line; assert that there is no traceback."""
     assert "Traceback" not in printed
     errors = re.findall(r"^.*?(error: .*)", printed, re.MULTILINE)
     assert errors, printed

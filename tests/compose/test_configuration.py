@@ -1,4 +1,4 @@
-"""What Compose makes of the file: which engine, and what that engine is given."""
+"""Resolve docker-compose.yml with Compose: which engine it starts, and what that engine is given."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ SOCKET = "/var/run/docker.sock"
 
 
 def service(tmp_path: Path, **changes: str) -> dict[str, Any]:
-    """The one service, as Compose would run it."""
+    """Return the one service, as Compose would run it."""
     resolved = json.loads(Containers.fresh(tmp_path).compose("config", "--format", "json", **changes))
     assert list(resolved["services"]) == [SERVICE]
     found: dict[str, Any] = resolved["services"][SERVICE]
@@ -103,7 +103,7 @@ def test_localstack_accepts_the_file_as_compose_resolves_it(tmp_path: Path) -> N
     assert "config valid" in done.stdout
 
 
-def test_the_name_that_localstack_is_told_is_its_container_s(tmp_path: Path) -> None:
+def test_localstack_is_told_the_name_of_its_container(tmp_path: Path) -> None:
     containers = Containers.fresh(tmp_path)
     name = service(_made(tmp_path / "localstack"), LOCALSTACK_AUTH_TOKEN="x", HOST_PORT="4599")["environment"][
         "MAIN_CONTAINER_NAME"

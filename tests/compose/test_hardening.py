@@ -20,29 +20,29 @@ USER = 1000  # an ordinary one
 
 
 @pytest.mark.parametrize("folder", ["init/ready.d", "stack", "lambdas", "lambdas/redirect"])
-def test_it_cannot_write_to_the_code(shared: Containers, folder: str) -> None:
+def test_the_container_cannot_write_to_the_code(shared: Containers, folder: str) -> None:
     done = shared.shell(f"touch /etc/localstack/{folder}/intruder")
     assert "Read-only file system" in done.stderr
     assert not (shared.folder / folder / "intruder").exists()
 
 
 @pytest.mark.parametrize("folder", ["/", "/etc", "/usr/bin", "/opt/ministack", "/root"])
-def test_it_cannot_write_to_its_own_root(shared: Containers, folder: str) -> None:
+def test_the_container_cannot_write_to_its_root(shared: Containers, folder: str) -> None:
     assert "Read-only file system" in shared.shell(f"touch {folder}/intruder").stderr
 
 
-def test_it_can_write_where_it_has_to(shared: Containers) -> None:
+def test_the_container_can_write_outputs_state_and_temporary_files(shared: Containers) -> None:
     for folder in ("/outputs", "/state", "/tmp"):
         assert shared.shell(f"touch {folder}/.own && rm {folder}/.own").returncode == 0
 
 
-def test_it_has_no_docker_socket(shared: Containers) -> None:
+def test_the_container_has_no_docker_socket(shared: Containers) -> None:
     assert shared.shell("test -e /var/run/docker.sock -o -e /run/docker.sock").returncode == 1
     assert "docker.sock" not in shared.shell("cat /proc/mounts").stdout
     assert "docker.sock" not in shared.inspect("{{json .Mounts}} {{json .HostConfig.Binds}}")
 
 
-def test_it_mounts_what_it_needs_and_nothing_else(shared: Containers) -> None:
+def test_the_container_mounts_what_it_needs_and_nothing_else(shared: Containers) -> None:
     mounts = shared.inspect("{{range .Mounts}}{{.Type}} {{.Destination}} {{.RW}}\n{{end}}").splitlines()
     assert sorted(mounts) == [
         "bind /etc/localstack/init false",
@@ -63,7 +63,7 @@ def test_no_process_of_it_can_do_more_than_write_to_the_outputs(shared: Containe
     assert {*re.findall(r"^NoNewPrivs:\s+(\d)", status, re.MULTILINE)} == {"1"}
 
 
-def test_it_is_not_privileged_and_shares_nothing_of_the_host(shared: Containers) -> None:
+def test_the_container_is_not_privileged_and_shares_nothing_of_the_host(shared: Containers) -> None:
     host = "{{.HostConfig.%s}}"
     assert shared.inspect(host % "Privileged") == "false"
     assert shared.inspect(host % "PidMode") == ""
@@ -84,7 +84,7 @@ def test_one_port_is_published_and_to_this_machine_alone(shared: Containers) -> 
 
 @pytest.fixture
 def ordinary(project: Containers) -> Iterator[Containers]:
-    """A project whose outputs folder belongs to an ordinary user, as in any checkout."""
+    """Yield a project whose outputs folder belongs to an ordinary user, as in any checkout."""
     if os.getuid() != 0:
         yield project
         return
@@ -93,7 +93,7 @@ def ordinary(project: Containers) -> Iterator[Containers]:
         Path(folder).chmod(0o755)
         project.settings["OUTPUTS_DIR"] = folder
         yield project
-        project.destroy()
+        project.discard()
 
 
 def test_an_ordinary_users_folder_takes_the_outputs_and_stays_theirs(ordinary: Containers) -> None:

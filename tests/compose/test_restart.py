@@ -17,13 +17,13 @@ HOOKS = ("02-part2-dynamodb.sh", "04-part4-api.sh")
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
-    """A stack that is up, for tests that leave it up; its links are theirs to make and lose."""
+    """Yield a stack that is up, for tests that leave it up; its links are theirs to make and lose."""
     containers = Containers.fresh(tmp_path_factory.mktemp("running"))
     try:
         containers.compose_up()
         yield containers
     finally:
-        containers.destroy()
+        containers.discard()
 
 
 def answers_with_count(stack: Stack, code: str, count: int) -> None:
@@ -37,7 +37,7 @@ def answers_with_count(stack: Stack, code: str, count: int) -> None:
     [["restart"], ["stop", "start"], ["stop", "up --detach"], ["down", "up --detach"]],
     ids=" and ".join,
 )
-def test_it_has_the_same_url_links_and_counts(running: Containers, commands: list[str]) -> None:
+def test_a_restart_keeps_the_url_links_and_counts(running: Containers, commands: list[str]) -> None:
     before = running.stack
     code = "-".join(commands[0:2]).replace(" ", "")
     assert before.shorten({**LINK, "code": code}).status_code == 201

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from project import CHECKOUT, Stack, until
+from project import Stack, until
 
 from .containers import SERVICE, Containers
 
@@ -17,18 +17,10 @@ pytestmark = pytest.mark.compose
 LINK = {"long_url": "https://example.com/", "code": "first"}
 
 
-@pytest.mark.parametrize("method", ["POST", "GET", "HEAD"])
-def test_the_first_request_is_answered_right(project: Containers, method: str) -> None:
+def test_the_first_request_is_answered_right(project: Containers) -> None:
     project.compose_up()
-    stack = project.stack
-    if method == "POST":
-        answer = stack.shorten(LINK)
-        assert (answer.status_code, answer.json()) == (HTTPStatus.CREATED, {**LINK, "owner_id": "user-1"})
-    else:
-        with stack.http() as client:
-            answer = client.request(method, "/r/unknown")
-        assert answer.status_code == HTTPStatus.NOT_FOUND
-        assert method == "HEAD" or answer.json() == {"error": "not found"}
+    answer = project.stack.shorten(LINK)
+    assert (answer.status_code, answer.json()) == (HTTPStatus.CREATED, {**LINK, "owner_id": "user-1"})
 
 
 def test_in_the_foreground_the_build_is_read_on_the_terminal(project: Containers) -> None:
@@ -45,6 +37,8 @@ def test_in_the_foreground_the_build_is_read_on_the_terminal(project: Containers
     try:
         until("the build is over", lambda: "==> ready in " in terminal.read_text() or process.poll() is not None)
         until("the health check agrees", lambda: project.health == "healthy")
+        with project.stack.http() as client:
+            assert client.head("/r/unknown").status_code == HTTPStatus.NOT_FOUND
         lines = terminal.read_text().splitlines()
     finally:
         process.terminate()
@@ -94,6 +88,7 @@ services:
     project.compose("up", "--detach")
     printed = until("the reader has read", lambda: project.compose("logs", "--no-log-prefix", "reader"))
     assert printed.strip() == project.stack.url
+    assert project.stack.follow("unknown").json() == {"error": "not found"}
 
 
 def test_the_stack_is_built_whatever_proxy_the_docker_cli_passes_on(project: Containers, tmp_path: Path) -> None:
@@ -105,21 +100,8 @@ def test_the_stack_is_built_whatever_proxy_the_docker_cli_passes_on(project: Con
     assert project.stack.shorten(LINK).status_code == HTTPStatus.CREATED
 
 
-def test_the_smoke_test_passes_twice(shared: Containers) -> None:
-    for _ in range(2):
-        assert shared.check("scripts/smoke.sh").endswith("==> all as it should be\n")
-
-
-def test_the_http_part_of_the_tests_passes(shared: Containers, stack: Stack) -> None:
-    done = subprocess.run(
-        [CHECKOUT / ".venv/bin/python", "-m", "pytest", "-q", "--stack-url", stack.url, "tests/http"],
-        cwd=CHECKOUT,
-        env=shared.environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout
+def test_the_smoke_test_passes(shared: Containers) -> None:
+    assert shared.check("scripts/smoke.sh").endswith("==> all as it should be\n")
 
 
 def test_up_and_down_are_the_stack_in_docker(project: Containers) -> None:

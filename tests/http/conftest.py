@@ -5,5 +5,5 @@ import pytest
 
 @pytest.fixture
 def code() -> str:
-    """A code that no other link has, in this run or another."""
+    """Return a code that no other link has, in this run or another."""
     return f"test-{secrets.token_hex(8)}"

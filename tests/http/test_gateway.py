@@ -1,4 +1,4 @@
-"""What the gateway answers by itself, and whom it lets through."""
+"""The gateway answers some requests by itself, and lets only valid tokens through."""
 
 import time
 

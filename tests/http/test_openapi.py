@@ -16,7 +16,6 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from project import CHECKOUT, Stack
-from stack.definition import DEFINITION
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((CHECKOUT / "openapi.yaml").read_text())
 CHECKS = [
@@ -32,14 +31,8 @@ schema = schemathesis.openapi.from_dict(DOCUMENT)
 
 
 @pytest.mark.http
-def test_the_stack_has_these_routes(stack: Stack) -> None:
-    deployed = stack.client("apigatewayv2").get_routes(ApiId=stack.api_id)["Items"]
-    assert {one["RouteKey"] for one in deployed} == {route.key for route in DEFINITION.routes}
-
-
-@pytest.mark.http
 @schema.parametrize()
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 def test_the_stack_answers_as_it_says(case: schemathesis.Case[Any], stack: Stack) -> None:
     headers = {"Authorization": f"Bearer {stack.token()}"}
     case.call_and_validate(base_url=stack.url, headers=headers, checks=CHECKS)

@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
@@ -71,50 +70,30 @@ def test_a_body_in_base64_is_decoded(client: httpx.Client, code: str) -> None:
     assert client.post("/shorten", content=body).status_code == 409
 
 
-@pytest.mark.parametrize(
-    ("fields", "named"),
-    [
+def test_a_field_that_cannot_be_used_is_named(client: httpx.Client) -> None:
+    """Ask for what the gateway might change on its way; tests/lambdas/test_shorten.py has all rules."""
+    for fields, named in (
         ({}, "long_url"),
-        ({"long_url": None}, "long_url"),
-        ({"long_url": 1}, "long_url"),
-        ({"long_url": [LONG_URL]}, "long_url"),
-        ({"long_url": ""}, "long_url"),
-        ({"long_url": "example.com"}, "long_url"),
-        ({"long_url": "/relative"}, "long_url"),
-        ({"long_url": "//example.com/"}, "long_url"),
-        ({"long_url": "ftp://example.com/"}, "long_url"),
-        ({"long_url": "javascript:alert(1)//https://example.com"}, "long_url"),
-        ({"long_url": "https://"}, "long_url"),
-        ({"long_url": "https:///path"}, "long_url"),
         ({"long_url": "https://example.com/" + "x" * 2029}, "long_url"),
-        ({"long_url": "https://example.com/a b"}, "long_url"),
-        ({"long_url": " https://example.com/"}, "long_url"),
         ({"long_url": "https://example.com/\r\nSet-Cookie: a=b"}, "long_url"),
         ({"long_url": "https://example.com/\u0000"}, "long_url"),
         ({"long_url": "https://example.com/\ud800"}, "long_url"),
-        ({"long_url": LONG_URL, "code": None}, "code"),
-        ({"long_url": LONG_URL, "code": 7}, "code"),
-        ({"long_url": LONG_URL, "code": ""}, "code"),
-        ({"long_url": LONG_URL, "code": "x" * 65}, "code"),
         ({"long_url": LONG_URL, "code": "no/slash"}, "code"),
-        ({"long_url": LONG_URL, "code": "line\n"}, "code"),
         ({"long_url": LONG_URL, "code": "ü"}, "code"),
-    ],
-)
-def test_a_field_that_cannot_be_used_is_named(client: httpx.Client, fields: dict[str, Any], named: str) -> None:
-    answer = client.post("/shorten", content=json.dumps(fields), headers={"Content-Type": "application/json"})
-    assert answer.status_code == 400
-    assert list(answer.json()) == ["error"]
-    assert answer.json()["error"].startswith(f"{named} ")
-    assert answer.headers["content-type"] == "application/json"
+    ):
+        answer = client.post("/shorten", content=json.dumps(fields), headers={"Content-Type": "application/json"})
+        assert answer.status_code == 400, fields
+        assert list(answer.json()) == ["error"]
+        assert answer.json()["error"].startswith(f"{named} "), fields
+        assert answer.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/octet-stream"])
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"null", b"\xff\xfe", b"[" * 100_000])
-def test_a_body_that_is_no_json_object_is_refused(client: httpx.Client, body: bytes, content_type: str) -> None:
-    answer = client.post("/shorten", content=body, headers={"Content-Type": content_type})
-    assert answer.status_code == 400
-    assert answer.json()["error"].startswith("body ")
+def test_a_body_that_is_no_json_object_is_refused(client: httpx.Client, content_type: str) -> None:
+    for body in (b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000):
+        answer = client.post("/shorten", content=body, headers={"Content-Type": content_type})
+        assert answer.status_code == 400, body[:10]
+        assert answer.json()["error"].startswith("body "), body[:10]
 
 
 def test_a_link_of_this_api_is_refused(stack: Stack, client: httpx.Client) -> None:

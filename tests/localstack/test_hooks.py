@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from engine_proxy import Reply, Request, proxy
-from project import CHECKOUT, TLS, Project, free_port
+from project import CHECKOUT, Project, free_port
 from stack import dotenv
 
 # Part of the image that .env pins. Apart from the tests' own packages, for it pins some of them.
@@ -31,7 +31,7 @@ NOT_LICENSED = (
 
 @pytest.fixture(scope="session")
 def runner() -> Path:
-    """The Python of an environment with LocalStack's runner in it, made when it is first needed."""
+    """Return the Python of an environment with LocalStack's runner, which is made when it is first needed."""
     python, done = HOME / "bin/python", HOME / "installed"
     if not done.exists() or done.read_text() != RUNNER:
         subprocess.run([sys.executable, "-m", "venv", "--clear", HOME], check=True)
@@ -40,16 +40,23 @@ def runner() -> Path:
     return python
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    with Project.standing(tmp_path_factory.mktemp("localstack")) as project:
+        yield project
+
+
 @pytest.fixture
-def emptied(project: Project) -> Project:
-    """A project whose engine runs and has nothing, behind outputs that say otherwise."""
-    project.up()
-    httpx.post(f"{project.engine}/_ministack/reset", timeout=60, verify=TLS).raise_for_status()
-    return project
+def emptied(running: Project) -> Project:
+    """Return a project whose engine runs and has nothing, behind outputs that say otherwise."""
+    running.reset()
+    for name in ("api_id", "api_url"):
+        (running.outputs / name).write_text("of a stack that is gone\n")
+    return running
 
 
 def run_stage(runner: Path, project: Project, stage: str, port: str) -> tuple[dict[str, str], str]:
-    """The state of each script of a stage, and what they printed. LocalStack sets no AWS_ variable for them."""
+    """Return the state of each script of a stage, and what they printed. LocalStack sets no AWS_ variable for them."""
     done = subprocess.run(
         [runner, "-c", RUN_STAGE, project.folder / "init", stage],
         cwd="/",
@@ -69,7 +76,7 @@ def run_stage(runner: Path, project: Project, stage: str, port: str) -> tuple[di
     return json.loads(states), "\n".join([*printed, done.stderr])
 
 
-def test_they_build_a_stack_that_answers_and_a_second_run_changes_nothing(runner: Path, emptied: Project) -> None:
+def test_the_hooks_build_a_stack_that_answers_and_a_second_run_changes_nothing(runner: Path, emptied: Project) -> None:
     port = emptied.settings["HOST_PORT"]
     states, _ = run_stage(runner, emptied, "BOOT", port)
     assert states == {"/boot.d/01-withdraw-outputs.sh": "SUCCESSFUL"}

@@ -1,92 +1,73 @@
-"""The README is true: what there is, is in it."""
+"""README.md and docs/ are true: what there is, is in them."""
 
-import html
 import re
 import tomllib
-from pathlib import Path
-
-import pytest
 
 from project import CHECKOUT, DEFAULTS
 from stack.definition import DEFINITION
 
 README = (CHECKOUT / "README.md").read_text()
-ENV = DEFAULTS
+TROUBLESHOOTING = CHECKOUT / "docs/troubleshooting.md"
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+DOCUMENTATION = "\n".join(path.read_text() for path in PAGES)
 
 
-@pytest.mark.parametrize("script", sorted(path.name for path in (CHECKOUT / "scripts").iterdir() if path.is_file()))
-def test_every_script_is_in_it(script: str) -> None:
-    assert f"`{script}`" in README or f"scripts/{script}" in README
+def test_every_script_is_named() -> None:
+    names = [path.name for path in (CHECKOUT / "scripts").iterdir() if path.is_file()]
+    assert [name for name in names if f"scripts/{name}" not in DOCUMENTATION] == []
 
 
-@pytest.mark.parametrize("name", ENV)
-def test_every_setting_is_in_its_table_with_its_default(name: str) -> None:
-    (row,) = [line for line in README.splitlines() if line.startswith("|") and f"`{name}`" in line.split("|")[1]]
-    if not name.endswith("_IMAGE"):
-        assert row.split("|")[2].strip() == (f"`{ENV[name]}`" if ENV[name] else "")
+def test_every_setting_has_one_row_with_its_default() -> None:
+    cells = [line.split("|") for line in DOCUMENTATION.splitlines() if line.startswith("|")]
+    for name, default in DEFAULTS.items():
+        (row,) = [row for row in cells if len(row) == 5 and re.search(rf"`{name}`", row[1])]
+        if not name.endswith("_IMAGE"):
+            assert row[2].strip() == (f"`{default}`" if default else ""), name
 
 
-@pytest.mark.parametrize("key", [route.key for route in DEFINITION.routes])
-def test_every_route_is_in_it(key: str) -> None:
-    assert f"| `{key}`" in README
-
-
-@pytest.mark.parametrize(
-    "folder", sorted(p.name for p in CHECKOUT.iterdir() if p.is_dir() and (p / "__init__.py").exists())
-)
-def test_every_package_is_in_it(folder: str) -> None:
-    assert f"| `{folder}/` |" in README
-
-
-def test_its_relative_paths_exist() -> None:
-    named = set(re.findall(r"(?:scripts|lambdas|init|stack|compose|tests)/[\w./-]*\w", README))
-    assert named
+def test_paths_exist() -> None:
+    named = set(re.findall(r"(?:scripts|lambdas|init|stack|compose|tests|docs)/[\w./-]*\w", DOCUMENTATION))
+    assert "scripts/up.sh" in named
     assert [path for path in named if not (CHECKOUT / path).exists()] == []
 
 
-def test_its_example_has_the_fixed_api_id() -> None:
+def test_links_to_other_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text())
+        assert [link for link in links if not (page.parent / link).exists()] == [], page
+
+
+def test_the_example_has_the_fixed_api_id() -> None:
     assert f"http://127.0.0.1:4566/_aws/execute-api/{DEFINITION.api_id}/dev" in README
 
 
 def test_the_embedded_engine_is_the_pinned_image() -> None:
     groups = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["dependency-groups"]
-    image = ENV["MINISTACK_IMAGE"]
-    assert f"ministack=={image.partition(':')[2]}" in groups["embedded"]
+    assert f"ministack=={DEFAULTS['MINISTACK_IMAGE'].partition(':')[2]}" in groups["embedded"]
 
 
-def troubles() -> list[str]:
-    """What the tools say, from the first column of the troubleshooting table."""
-    section = README[README.index("## When something is wrong") :].partition("\n## ")[0]
-    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    return [said for row in rows for said in re.findall(r"`([^`]+)`", row)]
+def test_the_messages_that_troubleshooting_quotes_are_those_of_the_tools() -> None:
+    if TROUBLESHOOTING.exists():
+        section = TROUBLESHOOTING.read_text()
+    else:
+        section = README[README.index("## When something is wrong") :].partition("\n## ")[0]
+    quoted = [
+        said
+        for line in section.splitlines()
+        if line.startswith("| `")
+        for said in re.findall(r"`([^`]+)`", line.split("|")[1])
+    ]
+    assert quoted
+    paths = [path for folder in ("stack", "scripts") for path in (CHECKOUT / folder).rglob("*")]
+    source = "\n".join(path.read_text() for path in paths if path.suffix in (".py", ".sh"))
+    source = re.sub(r'"\n\s*f?"', "", source)  # a message over several lines
+    for said in quoted:
+        variable = r"\blambdas/\S+|\b[24]0\d\b|\(Address already in use\)|invalid syntax"
+        parts = [part.strip(" :") for part in re.sub(variable, "…", said).split("…")]
+        assert [part for part in parts if part not in source] == [], said
 
 
-@pytest.mark.parametrize("said", troubles())
-def test_what_its_troubleshooting_table_quotes_is_what_the_tools_say_and_is_provoked(said: str) -> None:
-    def texts(*folders: str) -> str:
-        paths = [path for folder in folders for path in (CHECKOUT / folder).rglob("*") if path.suffix in (".py", ".sh")]
-        joined = "\n".join(path.read_text() for path in paths if path != Path(__file__))
-        return re.sub(r'"\n\s*f?"', "", joined)  # a message over several lines
-
-    words = re.sub(r"\blambdas/\S+|\b40\d\b|\b20\d\b|\(Address already in use\)|invalid syntax", "…", said)
-    parts = [part.strip(" :") for part in words.split("…") if part.strip(" :")]
-    assert parts
-    assert [part for part in parts if part not in texts("stack", "scripts")] == []
-    longest = max(parts, key=len)
-    assert any(longest[start : start + 14] in texts("tests") for start in range(max(len(longest) - 13, 1)))
-
-
-def test_its_pictures_have_the_words_of_their_sources() -> None:
-    for source in (CHECKOUT / "docs").glob("*.dot"):
-        picture = html.unescape(source.with_suffix(".svg").read_text())
-        for label in re.findall(r'label="([^"]+)"', source.read_text()):
-            assert [line for line in label.split(r"\n") if f">{line}</text>" not in picture] == []
-    assert {f"docs/{path.name}" for path in (CHECKOUT / "docs").glob("*.svg")} == set(
-        re.findall(r"docs/\w+\.svg", README)
-    )
-
-
-def test_its_commands_have_no_comments_which_an_interactive_zsh_would_run() -> None:
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+def test_commands_have_no_comments_which_an_interactive_zsh_would_run() -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", DOCUMENTATION, re.DOTALL)
     assert blocks
     assert [line for block in blocks for line in block.splitlines() if re.search(r"(^|\s)#", line)] == []
