@@ -122,11 +122,13 @@ class Aws:
         return {name: url for name, url in urls.items() if url != own[name].rstrip("/")}
 
     def __str__(self) -> str:
-        """Say where the calls go: to AWS, to one endpoint, or to which endpoint for which service."""
-        urls = sorted(set(self.endpoints.values()))
-        if len(urls) == 1 and len(self.endpoints) == len(self._clients):
-            return urls[0]
-        return ", ".join(["AWS", *(f"{url} for {name}" for name, url in sorted(self.endpoints.items()))])
+        """Say where the calls go: to AWS, to one endpoint, or which service's to which endpoint."""
+        if not self.endpoints:
+            return "AWS"
+        if len(self.endpoints) == len(self._clients) and len(set(self.endpoints.values())) == 1:
+            return next(iter(self.endpoints.values()))
+        aws = [] if len(self.endpoints) == len(self._clients) else ["AWS"]
+        return ", ".join([*aws, *(f"{url} for {name}" for name, url in sorted(self.endpoints.items()))])
 
     @cached_property
     def identity(self) -> str:

@@ -73,6 +73,8 @@ def ensure(
         "AWS_DEFAULT_REGION": aws.region,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_CONFIG_FILE": os.devnull,  # the user's ~/.aws is not for the functions
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_LAMBDA_FUNCTION_NAME": definition.function_name(function),
     }
     check(function.name, package, {**local, **variables})

@@ -121,18 +121,15 @@ def test_the_local_outputs_are_left_alone(deployer: Deployer, engine: Project) -
 
 
 def test_which_service_goes_where_is_said(deployer: Deployer, engine: Project) -> None:
-    done = deployer.deploy(
-        "table",
-        JWT_SECRET=SECRET,
-        AWS_ENDPOINT_URL_DYNAMODB=engine.engine,
-        AWS_ENDPOINT_URL_STS=f"{engine.engine}/",
-    )
-    assert f"us-east-1, {engine.engine}\n" in done.stdout
     with proxy(engine.engine, lambda _: None) as other:
-        done = deployer.deploy(
-            "table", JWT_SECRET=SECRET, AWS_ENDPOINT_URL_DYNAMODB=engine.engine, AWS_ENDPOINT_URL_STS=other
-        )
-    assert f"AWS, {engine.engine} for dynamodb, {other} for sts\n" in done.stdout
+        endpoints = {"DYNAMODB": engine.engine, "LAMBDA": f"{engine.engine}/", "STS": engine.engine}
+        for changes, said in (
+            ({}, engine.engine),
+            ({"STS": other}, f"{engine.engine} for dynamodb, {engine.engine} for lambda, {other} for sts"),
+        ):
+            variables = {f"AWS_ENDPOINT_URL_{name}": url for name, url in {**endpoints, **changes}.items()}
+            done = deployer.deploy("table", JWT_SECRET=SECRET, **variables)
+            assert f"us-east-1, {said}\n" in done.stdout
 
 
 def test_an_endpoint_that_is_not_there_is_not_called_an_engine_to_start(deployer: Deployer) -> None:
