@@ -7,9 +7,9 @@ import json
 
 
 def sign(user: str, secret: str, now: float, lifetime: int, issuer: str = "", audience: str = "") -> str:
-    """A token whose subject is ``user``, good for ``lifetime`` seconds from ``now`` (Unix time).
+    """Return a token whose subject is ``user``, valid for ``lifetime`` seconds from ``now`` (Unix time).
 
-    ``iss`` and ``aud`` are left out where they are empty.
+    The token has no ``iss`` or ``aud`` where ``issuer`` or ``audience`` is empty.
     """
     claims = {"sub": user, "iat": int(now), "exp": int(now) + lifetime, "iss": issuer, "aud": audience}
     header = _segment({"alg": "HS256", "typ": "JWT"})

@@ -1,6 +1,7 @@
 """Provide stacks to the tests: one for all that only ask it, and one for each test that breaks things."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from project import DEFAULTS, Project, Stack
 
 # What a developer's shell may have set, and a test must not see: accounts, proxies, engines, and each setting.
 FOREIGN = ("AWS_", "LOCALSTACK_", "MINISTACK_", "COMPOSE_", "GATEWAY_")
+LEFT_OUT = pytest.StashKey["Counter[str]"]()
 SLOW = ("deployment", "engine", "scripts", "localstack")  # folders whose tests wait for engines of their own
 
 
@@ -28,20 +30,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--search", action="store_true", help="search longer: more faults, more examples")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    def wanted(item: pytest.Item) -> bool:
-        if config.getoption("--stack-url") and item.get_closest_marker("http") is None:
-            return False
-        return bool(config.getoption("--search")) or item.get_closest_marker("search") is None
+NEEDS = {"compose": "a Docker engine", "browser": "Chromium or Chrome", "search": "time"}
 
-    config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
-    items[:] = [item for item in items if wanted(item)]
-    for marker, need in (("compose", "a Docker engine"), ("browser", "Chromium or Chrome")):
-        if not config.getoption(f"--{marker}"):
-            for item in items:
-                if item.get_closest_marker(marker):
-                    item.add_marker(pytest.mark.skip(reason=f"needs {need}: scripts/test.sh --{marker}"))
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = {
+        item: marker
+        for item in items
+        for marker in NEEDS
+        if item.get_closest_marker(marker) and not config.getoption(f"--{marker}")
+    }
+    if config.getoption("--stack-url"):
+        left_out |= {item: "" for item in items if item.get_closest_marker("http") is None}
+    config.stash[LEFT_OUT] = Counter(marker for marker in left_out.values() if marker)
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: item.path.parent.name not in SLOW)  # so that no worker waits for a slow one at the end
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    return [
+        f"left out: {count} tests that need {NEEDS[marker]} (--{marker} runs them)"
+        for marker, count in config.stash[LEFT_OUT].items()
+    ]
 
 
 @pytest.fixture(scope="session")

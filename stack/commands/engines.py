@@ -5,15 +5,13 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from stack.engine import compose
 from stack.engine.compose import Compose
 from stack.engine.embedded import Embedded
-from stack.errors import DeployError, EngineError, SettingError
+from stack.errors import DeployError, EngineError
 from stack.settings import PROJECT, Settings
 
-CHOICES = ("docker", "embedded")
 INTERRUPTED = 130  # the exit code of a command that Ctrl-C has ended
 
 
@@ -23,22 +21,18 @@ class Engines:
 
     docker: Compose
     embedded: Embedded
-    wanted: str  # one of CHOICES, or empty
+    wanted: str  # docker, embedded or empty
     image: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Engines":
         """Raise SettingError for a setting that cannot be used."""
-        wanted = environment.get("ENGINE", "")
-        if wanted not in ("", *CHOICES):
-            raise SettingError(f"ENGINE is {wanted!r}: use docker or embedded")
         settings = Settings.from_environment(environment)
-        licensed = environment.get("LOCALSTACK_AUTH_TOKEN")
         return cls(
             Compose(settings),
-            Embedded(settings, Path(PROJECT, environment.get("STATE_DIR") or ".state").absolute()),
-            wanted,
-            environment["LOCALSTACK_IMAGE" if licensed else "MINISTACK_IMAGE"],
+            Embedded(settings, settings.state_dir.absolute()),
+            settings.engine,
+            settings.localstack_image if settings.localstack_auth_token else settings.ministack_image,
         )
 
     def choose(self) -> tuple[str, str]:

@@ -20,7 +20,6 @@ ROUTED = [function for function in DEFINITION.functions if function.routes]
 INVOKED = [*(DEFINITION.function_name(function) for function in ROUTED), DEFINITION.authorizer.function]
 # Every call of a build from nothing, with names for the IDs in them.
 OPERATIONS = [
-    "OPTIONS /_aws/execute-api/API/dev/",
     "GetCallerIdentity",
     "DescribeTable",
     "CreateTable",

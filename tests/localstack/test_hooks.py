@@ -50,8 +50,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def emptied(running: Project) -> Project:
     """Return a project whose engine runs and has nothing, behind outputs that say otherwise."""
     running.reset()
-    for name in ("api_id", "api_url"):
-        (running.outputs / name).write_text("of a stack that is gone\n")
+    (running.outputs / "api_id").write_text("gone\n")
+    (running.outputs / "api_url").write_text(f"{running.engine}/_aws/execute-api/gone/dev\n")
     return running
 
 
