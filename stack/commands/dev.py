@@ -308,9 +308,7 @@ class Dev:
             self.built = None
             if self.target.state is State.STARTING:
                 self.engine_gone = True
-                fail(
-                    "the engine has stopped: the next save starts it again, and so does scripts/up.sh; Ctrl-C ends this"
-                )
+                fail("the engine has stopped: the next save, or scripts/up.sh, starts it again; Ctrl-C ends this")
             elif code == ENGINE_GONE:
                 self.engine_gone = True  # and is back already
             elif redeployed:

@@ -115,7 +115,7 @@ def main() -> int:
 
 def obey(redeployment: Redeployment | None, replies: int, done: threading.Event) -> None:
     """Answer each line on stdin with the outcome of a redeployment, and set ``done`` at the end."""
-    for _ in sys.stdin:
+    while os.read(sys.stdin.fileno(), 100):  # sys.stdin itself would be locked when the program ends
         if redeployment is None:
             continue
         os.write(replies, f"{redeployment.run()}\n".encode())
