@@ -25,7 +25,7 @@ from stack import dotenv
 from stack.engine.embedded import Embedded
 from stack.engine.health import State, look
 from stack.errors import DeployError
-from stack.settings import PROJECT, Settings
+from stack.settings import PROJECT, SETTINGS, GivenTo, Settings
 
 LOOK_EVERY = 0.1  # seconds
 LOOKING_SHARE = 10  # of the time, at most one part in so many is spent looking for saves
@@ -39,19 +39,9 @@ ENGINE_GONE = 3  # the exit code of redeploy.py
 FUNCTIONS = "lambdas"
 FOLDERS = (FUNCTIONS, "stack", "init", "compose")
 FILES = (".env", ".env.local", "docker-compose.yml", "pyproject.toml")
-# What an engine reads when it starts, and what says which engine is meant: a change of these restarts it.
-ENGINE_SETTINGS = (
-    "ENGINE",
-    "HOST_PORT",
-    "OUTPUTS_DIR",
-    "STATE_DIR",
-    "PERSIST",
-    "AWS_DEFAULT_REGION",
-    "LOCALSTACK_AUTH_TOKEN",
-    "LOCALSTACK_IMAGE",
-    "MINISTACK_IMAGE",
-    "DOCKER_SOCK",
-)
+# What says which engine is meant, and what an engine reads only when it starts: a change of these restarts it.
+ENGINE_SETTINGS = [setting.name for setting in SETTINGS if setting.given_to is GivenTo.HOST]
+ENGINE_SETTINGS += ["HOST_PORT", "OUTPUTS_DIR", "AWS_DEFAULT_REGION"]
 WATCHING = "watching lambdas/, stack/ and .env; the functions' logs follow; Ctrl-C ends it"
 WAITING = "waiting for a save that fixes this; Ctrl-C ends it"
 

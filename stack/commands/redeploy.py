@@ -110,7 +110,7 @@ def main() -> int:
         if is_gone(error, settings):
             return ENGINE_GONE
         fail(explain(error))
-    return 0
+    return 1
 
 
 def obey(redeployment: Redeployment | None, replies: int, done: threading.Event) -> None:
