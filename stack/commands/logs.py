@@ -13,14 +13,14 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from stack.aws import Aws, Local
 from stack.aws_errors import EXPLAINED, explain
-from stack.definition import DEFINITION
+from stack.model import Definition, load
 from stack.settings import Settings
 
 LOOK_EVERY = 0.3  # seconds
@@ -43,6 +43,7 @@ class Tail:
 
     client: Any
     function: str
+    group: str
     since: int
     pattern: str = ""
     _seen: "Counter[tuple[str, int, str]]" = field(default_factory=Counter)
@@ -50,7 +51,7 @@ class Tail:
     def new(self) -> Iterator[tuple[int, str]]:
         """Yield time and text of what was logged since the last look."""
         pages = self.client.get_paginator("filter_log_events").paginate(
-            logGroupName=f"/aws/lambda/{self.function}", startTime=self.since, filterPattern=self.pattern
+            logGroupName=self.group, startTime=self.since, filterPattern=self.pattern
         )
         seen: Counter[tuple[str, int, str]] = Counter()
         latest = self.since
@@ -66,25 +67,30 @@ class Tail:
         self._seen, self.since = seen, latest
 
 
+def tail_of(client: Any, definition: Definition, function: str, since: float, pattern: str = "") -> Tail:
+    """Return the tail of a function's log since ``since`` (Unix time)."""
+    group = f"/aws/lambda/{definition.function_name(function)}"
+    return Tail(client, function, group, int(since * 1000), pattern)
+
+
 def logs_client(target: Local) -> Any:
     """Return a client for CloudWatch Logs."""
     return Aws(("logs",), target)["logs"]
 
 
-def follow(client: Any, functions: Sequence[str], since: float, say: Callable[[str], None]) -> Iterator[None]:
-    """Say each new line of these functions since ``since`` (Unix time), in order; yield after each look."""
-    tails = [Tail(client, name, int(since * 1000)) for name in functions]
+def follow(client: Any, definition: Definition, functions: Sequence[str], since: float) -> Iterator[list[str]]:
+    """Yield the new lines of these functions since ``since`` (Unix time), in order, after each look."""
+    tails = [tail_of(client, definition, name, since) for name in functions]
     while True:
         lines = [(when, tail.function, text) for tail in tails for when, text in tail.new()]
-        for when, function, text in sorted(lines, key=_when):
-            if line := readable(when, function, text):
-                say(line)
-        yield
+        shown = (readable(when, function, text) for when, function, text in sorted(lines, key=_when))
+        yield [line for line in shown if line]
 
 
-def find(client: Any, functions: Sequence[str], request_id: str, since: float) -> list[tuple[int, str, str]]:
+def find(client: Any, definition: Definition, request_id: str, since: float) -> list[tuple[int, str, str]]:
     """Return time, function and text of each line of a request since ``since`` (Unix time), in order."""
-    tails = [Tail(client, name, int(since * 1000), pattern=f'"{request_id}"') for name in functions]
+    names = [function.name for function in definition.functions]
+    tails = [tail_of(client, definition, name, since, pattern=f'"{request_id}"') for name in names]
     lines = [(when, tail.function, text) for tail in tails for when, text in tail.new()]
     return sorted((line for line in lines if (request(line[2]) or {}).get("request_id") == request_id), key=_when)
 
@@ -123,10 +129,10 @@ def request(text: str) -> dict[str, Any] | None:
     return None
 
 
-def show(client: Any, functions: Sequence[str], request_id: str) -> bool:
+def show(client: Any, definition: Definition, request_id: str) -> bool:
     """Print the lines of a request, each with its traceback under it. Return False if there are none."""
     deadline = time.monotonic() + LOOK_FOR
-    while not (lines := find(client, functions, request_id, time.time() - SEARCHED_BACK * 3600)):
+    while not (lines := find(client, definition, request_id, time.time() - SEARCHED_BACK * 3600)):
         if time.monotonic() > deadline:
             return False
         time.sleep(LOOK_EVERY)
@@ -141,22 +147,25 @@ def main(arguments: Sequence[str]) -> int:
     """Show one request, or follow the functions that are named, or all. Return 1 with one line on stderr on failure."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # even where the parent process ignores it
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may have seen enough
-    known = [function.name for function in DEFINITION.functions]
-    unknown = sorted(set(arguments) - set(known))
-    request_id = unknown[0] if len(arguments) == 1 and unknown and REQUEST_ID.fullmatch(unknown[0]) else None
-    if unknown and not request_id:
-        return fail(f"there is no function {unknown[0]!r}: {', '.join(known)}")
     try:
         settings = Settings.from_environment(os.environ)
+        definition = load(settings.name_prefix)
+        known = [function.name for function in definition.functions]
+        unknown = sorted(set(arguments) - set(known))
+        request_id = unknown[0] if len(arguments) == 1 and unknown and REQUEST_ID.fullmatch(unknown[0]) else None
+        if unknown and not request_id:
+            return fail(f"there is no function {unknown[0]!r}: {', '.join(known)}")
         client = logs_client(Local(settings.host_port, settings.aws_default_region))
         if request_id:
-            if show(client, known, request_id):
+            if show(client, definition, request_id):
                 return 0
             return fail(
                 f"no function logged the request {request_id} in the last {SEARCHED_BACK} hours: "
                 "give the whole apigw-requestid of an answer; what the gateway answers by itself reaches no function"
             )
-        for _ in follow(client, arguments or known, time.time() - SHOWN_FIRST, lambda line: print(line, flush=True)):
+        for lines in follow(client, definition, arguments or known, time.time() - SHOWN_FIRST):
+            for line in lines:
+                print(line, flush=True)
             time.sleep(LOOK_EVERY)
     except KeyboardInterrupt:
         pass

@@ -2,15 +2,18 @@
 
 import re
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from project import Project, answers, until
+from project import DEFAULTS, Project, Stack, answers, free_port, until
 from session import Session, session
 
-READY = "watching lambdas/ and stack/"
+READY = "==> watching lambdas/, stack/ and .env"
+WAITING = "==> waiting for a save that fixes this"
 LINK = {"long_url": "https://example.com/", "code": "mine"}
 
 
@@ -32,7 +35,7 @@ class Desk:
 
     @property
     def cache_control(self) -> str:
-        """What the redirect function says, which each test changes."""
+        """Read the redirect function says, which each test changes."""
         value: str = self.stack.follow("mine").headers.get("cache-control", "")
         return value
 
@@ -82,20 +85,38 @@ def test_a_save_of_common_code_redeploys_all_that_have_it(desk: Desk) -> None:
         until("all are redeployed", lambda: all(desk.modified()[name] != before[name] for name in before))  # noqa: B023
 
 
-def test_a_syntax_error_is_named_with_its_line_and_the_version_before_serves(desk: Desk) -> None:
+def test_a_syntax_error_is_named_with_its_line_and_the_previous_version_serves(desk: Desk) -> None:
     before = desk.modified()
     desk.save("lambdas/redirect/handler.py", "    find = peek", "    find = = peek")
-    desk.window.shows("error: lambdas/redirect/handler.py, line 14: invalid syntax")
+    desk.window.shows("error: lambdas/redirect/handler.py, line 14: invalid syntax (the previous version serves)")
     assert desk.cache_control == "no-store"
     assert desk.modified() == before
     desk.save("lambdas/redirect/handler.py", "    find = = peek", "    find = peek")
     desk.window.shows("nothing to redeploy: that is what serves")
 
 
-def test_code_that_does_not_load_is_named_and_the_version_before_is_put_back(desk: Desk) -> None:
+def test_code_that_does_not_load_is_named_and_the_previous_version_is_put_back(desk: Desk) -> None:
     desk.save("lambdas/redirect/handler.py", "import Any\n", "import Any\nimport no_such_module\n")
-    desk.window.shows("No module named 'no_such_module'")
+    desk.window.shows("No module named 'no_such_module' (the previous version serves)")
     assert desk.cache_control == "no-store"
+
+
+def test_a_handler_that_is_renamed_is_missed_and_the_previous_version_serves(desk: Desk) -> None:
+    handler = desk.project.folder / "lambdas/redirect/handler.py"
+    handler.rename(handler.with_name("renamed.py"))
+    desk.window.shows("==> removed: lambdas/redirect/handler.py")
+    desk.window.shows("error: lambdas/redirect/handler.py is missing")
+    assert desk.cache_control == "no-store"
+    handler.with_name("renamed.py").rename(handler)
+    desk.window.shows("==> removed: lambdas/redirect/renamed.py")
+
+
+def test_of_many_saves_the_last_one_is_live(desk: Desk) -> None:
+    handler = desk.project.folder / "lambdas/redirect/handler.py"
+    text = handler.read_text()
+    for number in range(200):
+        handler.write_text(text.replace('"no-store"', f'"no-store, {number}"'))
+    until("the last save is live", lambda: desk.cache_control == "no-store, 199")
 
 
 def test_each_request_is_a_line_and_a_print_is_shown_too(desk: Desk) -> None:
@@ -118,36 +139,206 @@ def test_an_error_in_a_function_is_a_line_with_its_type_and_place(desk: Desk) ->
     desk.window.shows("KeyError: 'x' at handler.py:14")
 
 
-def test_a_new_function_is_picked_up_with_its_route_and_described(desk: Desk) -> None:
+def test_a_new_function_is_picked_up_with_its_route_and_its_description_is_asked_for(desk: Desk) -> None:
     folder = desk.project.folder / "lambdas/twin"
+    watching = desk.window.printed.count(READY)
     shutil.copytree(desk.project.folder / "lambdas/redirect", folder)
     desk.window.shows("lambdas/twin/ has no entry in stack/definition.py yet")
     entry = '        Function("twin", (Route("GET /twin/{code}"),), reads=("shortlinks",), writes=("shortlinks",)),\n'
-    last = "    ),\n    api="
     document = desk.project.folder / "openapi.yaml"
     described = document.read_text()
-    desk.save("stack/definition.py", last, f"{entry}{last}")
-    desk.window.shows("openapi.yaml: described GET /twin/{code}")
+    desk.save("stack/definition.py", "    ),\n    api=", f"{entry}    ),\n    api=")
+    desk.window.shows("openapi.yaml does not describe GET /twin/{code} yet")
+    assert document.read_text() == described
+    desk.window.shows(READY, watching + 1)
     with desk.stack.http() as client:
         assert client.get("/twin/mine").status_code == 302
-    desk.window.shows(READY, 2)
     desk.save("lambdas/twin/handler.py", '"no-store"', '"no-store, twin"')
     with desk.stack.http() as client:
         until("the twin's edit is live", lambda: "twin" in client.get("/twin/mine").headers.get("cache-control", ""))
     desk.save("stack/definition.py", entry, "")
-    desk.window.shows("openapi.yaml: took out GET /twin/{code}")
-    desk.window.shows(READY, 3)
+    desk.window.shows(READY, watching + 2)
+    assert desk.window.printed.count("openapi.yaml does not describe") == 1
     shutil.rmtree(folder)
-    document.write_text(described)
 
 
 def test_a_definition_that_cannot_be_is_said_and_the_watch_goes_on(desk: Desk) -> None:
     watching = desk.window.printed.count(READY)
     desk.save("stack/definition.py", '"GET /r/{code}"', '"GET r"')
     desk.window.shows(": 'GET r' cannot be a route")
+    desk.window.shows(WAITING)
     assert desk.cache_control == "no-store"
     desk.save("stack/definition.py", '"GET r"', '"GET /r/{code}"')
     desk.window.shows(READY, watching + 1)
+
+
+def test_a_save_of_the_settings_has_effect(desk: Desk) -> None:
+    local = desk.project.folder / ".env.local"
+    secret = "another secret, of 32 bytes or more"
+    for line, right in ((f"JWT_SECRET='{secret}'\n", secret), ("", DEFAULTS["JWT_SECRET"])):
+        watching = desk.window.printed.count(READY)
+        local.write_text(line)
+        desk.window.shows(READY, watching + 1)
+        stack = Stack(desk.stack.url, right)
+        until("the new secret is the right one", lambda: stack.shorten({**LINK, "code": "taken"}).status_code != 403)  # noqa: B023
+    local.unlink()
+    desk.window.shows("==> removed: .env.local")
+
+
+def test_a_setting_that_cannot_be_is_said_and_the_previous_version_serves(desk: Desk) -> None:
+    local = desk.project.folder / ".env.local"
+    waiting, ready = desk.window.printed.count(WAITING), desk.window.printed.count(READY)
+    local.write_text("LOG_LEVEL=LOUD\n")
+    desk.window.shows(WAITING, waiting + 1)
+    assert "LOG_LEVEL is 'LOUD'" in desk.window.printed
+    assert desk.cache_control == "no-store"
+    local.write_text("LOG_LEVEL=DEBUG\n")
+    desk.window.shows(READY, ready + 1)
+    local.unlink()
+    desk.window.shows(READY, ready + 2)
+
+
+def test_a_build_that_fails_while_it_watches_is_fixed_by_a_save(desk: Desk) -> None:
+    """A handler that answers wrongly is live at once; the probe of the next full build finds that."""
+    waiting, ready = desk.window.printed.count(WAITING), desk.window.printed.count(READY)
+    url = desk.stack.url
+    desk.save("lambdas/redirect/handler.py", "    find = peek", '    raise KeyError("x")\n    find = peek')
+    with Stack(url).http() as client:
+        until("the error is live", lambda: client.get("/r/mine").status_code == 500)
+    definition = desk.project.folder / "stack/definition.py"
+    definition.write_text(f"{definition.read_text()}# edited\n")
+    desk.window.shows(WAITING, waiting + 1)
+    assert not (desk.project.outputs / "api_id").exists()
+    assert desk.project.run("scripts/status.sh").returncode == 1
+    desk.save("lambdas/redirect/handler.py", '    raise KeyError("x")\n', "")
+    desk.window.shows(READY, ready + 1)
+    assert desk.cache_control == "no-store"
+    desk.project.check("scripts/status.sh")
+
+
+def test_a_second_one_for_the_same_stack_is_refused(desk: Desk) -> None:
+    done = desk.project.run("scripts/dev.sh")
+    assert done.returncode == 1
+    assert done.stderr == "error: scripts/dev.sh is running for this stack already: use that one, or end it first\n"
+    assert desk.cache_control == "no-store"
+
+
+def write(file: str, old: str, new: str) -> Callable[[Project], Callable[[], object]]:
+    """Return an edit of a project, which returns how to take it back."""
+
+    def edit(project: Project) -> Callable[[], object]:
+        path = project.folder / file
+        before = path.read_text()
+        assert old in before
+        path.write_text(before.replace(old, new))
+        return partial(path.write_text, before)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("slip", "said"),
+    [
+        (
+            write("lambdas/redirect/handler.py", "    find = peek", "    find = = peek"),
+            "error: lambdas/redirect/handler.py, line 14: invalid syntax",
+        ),
+        (
+            write("lambdas/redirect/handler.py", "import Any\n", "import Any\nimport no_such_module\n"),
+            "No module named 'no_such_module'",
+        ),
+        (
+            write("lambdas/redirect/handler.py", "    find = peek", '    raise KeyError("x")\n    find = peek'),
+            "/r/__deployment-probe__ answered 500",
+        ),
+        (
+            write("stack/definition.py", '"GET /r/{code}"', '"GET r"'),
+            ": 'GET r' cannot be a route",
+        ),
+        (
+            write("stack/definition.py", "    functions=(", "    functions=(()"),
+            "definition.py",
+        ),
+        (
+            write(".env", "LOG_LEVEL=INFO", "LOG_LEVEL=LOUD"),
+            "error: LOG_LEVEL is 'LOUD'",
+        ),
+        (
+            write(".env", "LOG_LEVEL=INFO", "LOG LEVEL"),
+            "error: .env, line ",
+        ),
+    ],
+    ids=["syntax", "import", "request", "route", "definition", "setting", "env"],
+)  # fmt: skip
+def test_it_starts_with_a_slip_and_a_save_of_the_fix_is_enough(
+    project: Project, slip: Callable[[Project], Callable[[], object]], said: str
+) -> None:
+    fix = slip(project)
+    with session(project, "scripts/dev.sh") as window:
+        window.shows(WAITING)
+        assert said in window.printed
+        assert project.run("scripts/status.sh").returncode == 1
+        fix()
+        window.shows(READY)
+        project.check("scripts/status.sh")
+        assert project.stack.shorten(LINK).status_code == 201
+        assert window.interrupt() == 0
+    assert not answers(project.engine)
+
+
+@pytest.mark.parametrize("end", [Project.kill, Project.down], ids=["kill", "down"])
+def test_an_engine_that_stops_is_said_once_and_started_by_a_save(
+    project: Project, end: Callable[[Project], None]
+) -> None:
+    with session(project, "scripts/dev.sh") as window:
+        window.shows(READY)
+        end(project)
+        window.shows("error: the engine has stopped: the next save, or scripts/up.sh, starts it again")
+        assert window.printed.count("error: ") == 1
+        handler = project.folder / "lambdas/redirect/handler.py"
+        handler.write_text(handler.read_text().replace('"no-store"', '"no-store, edited"'))
+        window.shows(READY, 2)
+        assert project.stack.shorten(LINK).status_code == 201
+        assert project.stack.follow("mine").headers["cache-control"] == "no-store, edited"
+        project.down()
+        window.shows("error: the engine has stopped", 2)
+        project.up()
+        window.shows("==> the engine is back")
+        window.shows(READY, 3)
+        assert window.interrupt() == 0
+    assert "Traceback" not in window.printed
+    assert not answers(project.engine)
+
+
+def test_a_changed_port_moves_the_stack(project: Project) -> None:
+    ports = [project.settings["HOST_PORT"], str(free_port())]
+    local = project.folder / ".env.local"
+    local.write_text(f"HOST_PORT={ports[0]}\n")
+    typed = replace(project, settings={name: value for name, value in project.settings.items() if name != "HOST_PORT"})
+    with session(typed, "scripts/dev.sh") as window:
+        window.shows(READY)
+        assert project.stack.shorten(LINK).status_code == 201
+        local.write_text(f"HOST_PORT={ports[1]}\n")
+        window.shows(READY, 2)
+        assert f":{ports[1]}/" in project.stack.url
+        assert project.stack.follow("mine").status_code == 302
+        assert not answers(project.engine)
+        assert window.interrupt() == 0
+    assert not answers(f"http://127.0.0.1:{ports[1]}")
+
+
+@pytest.mark.parametrize("moment", ["", "==> table", "API         shortener", "The API is up", READY])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_at_any_moment_stops_what_it_started(
+    project: Project, moment: str, number: signal.Signals
+) -> None:
+    with session(project, "scripts/dev.sh") as window:
+        window.shows(moment)
+        window.process.send_signal(number)
+        window.process.wait(60)
+    assert "Traceback" not in window.printed
+    assert not answers(project.engine)
+    assert not (project.outputs / "api_id").exists()
 
 
 def test_ctrl_c_stops_what_it_started(project: Project) -> None:
@@ -167,24 +358,6 @@ def test_ctrl_c_leaves_what_was_up(project: Project) -> None:
         assert window.interrupt() == 0
     assert window.printed.endswith("==> the stack is left running, as it was: scripts/down.sh stops it\n")
     assert stack.shorten(LINK).status_code == 201
-
-
-def test_an_engine_that_goes_away_ends_it_with_one_line(project: Project) -> None:
-    project.up()
-    with session(project, "scripts/dev.sh") as window:
-        window.shows(READY)
-        project.down()
-        assert window.process.wait(60) == 1
-    assert f"error: nothing answers at {project.engine}/: start the engine first (scripts/up.sh)" in window.printed
-    assert "Traceback" not in window.printed
-
-
-def test_a_stack_that_cannot_be_built_ends_it(project: Project, tmp_path: Path) -> None:
-    (project.folder / "lambdas/redirect/handler.py").write_text("def handler(:\n")
-    with session(project, "scripts/dev.sh") as window:
-        assert window.process.wait(60) == 1
-    assert "lambdas/redirect/handler.py, line 1: invalid syntax" in window.printed
-    assert not answers(project.engine)
 
 
 def test_a_save_that_comes_as_soon_as_it_watches_is_live_too(project: Project) -> None:

@@ -1,12 +1,35 @@
-"""scripts/status.sh and scripts/logs.sh: what is up, what is stale, and what the functions say."""
+"""scripts/status.sh, scripts/logs.sh and the health check: what is up, what is stale, and what the functions say."""
 
 import re
+import subprocess
+import sys
+import tempfile
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
 from project import Project
 from session import session
+
+
+def health(project: Project) -> "subprocess.CompletedProcess[str]":
+    """Run the container's health check against an embedded engine, as if for the first time."""
+    with tempfile.TemporaryDirectory() as temporary:
+        return subprocess.run(
+            [sys.executable, "-m", "stack.engine.health"],
+            cwd=project.folder,
+            env={
+                **project.environment,
+                "TMPDIR": temporary,
+                "GATEWAY_PORT": project.settings["HOST_PORT"],
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +73,110 @@ def test_a_function_or_a_table_that_is_gone_is_said_to_be(project: Project) -> N
     stack.client("lambda").delete_function(FunctionName="shorten")
     stack.client("dynamodb").delete_table(TableName="shortlinks")
     done = project.run("scripts/status.sh")
+    assert "state     not healthy: the gateway answers, but a part is missing\n" in done.stdout
     assert "function  shorten     missing: scripts/up.sh deploys it\n" in done.stdout
     assert "links     none: the table shortlinks is missing\n" in done.stdout
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_an_api_that_is_gone_is_not_healthy(project: Project) -> None:
+    stack = project.up()
+    assert health(project).returncode == 0
+    stack.client("apigatewayv2").delete_api(ApiId=stack.api_id)
+    assert health(project).returncode == 1
+    done = project.run("scripts/status.sh")
+    assert done.returncode == 1
+    assert f"state     not healthy: the API of {project.outputs / 'api_id'} does not answer" in done.stdout
+
+
+def test_a_function_of_somebody_else_is_called_foreign(project: Project) -> None:
+    stack = project.up()
+    functions = stack.client("lambda")
+    arn = functions.get_function_configuration(FunctionName="shorten")["FunctionArn"]
+    functions.untag_resource(Resource=arn, TagKeys=[*functions.list_tags(Resource=arn)["Tags"]])
+    done = project.run("scripts/status.sh")
+    assert "function  shorten     foreign: this project did not make it, and does not touch it\n" in done.stdout
+    assert done.returncode == 1
+
+
+def test_looking_follows_no_link_and_runs_no_function(up: Project) -> None:
+    stack = up.stack
+    assert stack.shorten({"long_url": "https://example.com/", "code": "-"}).status_code == 201
+
+    def logged() -> dict[str, list[str]]:
+        pages = stack.client("logs").get_paginator("filter_log_events")
+        return {
+            name: [
+                event["message"]
+                for page in pages.paginate(logGroupName=f"/aws/lambda/{name}")
+                for event in page["events"]
+            ]
+            for name in ("shorten", "redirect", "authorizer")
+        }
+
+    before = logged()
+    for _ in range(5):
+        assert health(up).stdout == "the API answers\n"
+        up.check("scripts/status.sh")
+    assert stack.clicks("-") == 0
+    assert logged() == before
+    stack.client("dynamodb").delete_item(TableName="shortlinks", Key={"code": {"S": "-"}})
+
+
+def test_clicks_of_many_links_are_not_added_up(up: Project) -> None:
+    program = up.folder / "stack/commands/status.py"
+    text = program.read_text()
+    program.write_text(text.replace("COUNTED = 10_000", "COUNTED = 1"))
+    assert "links     2 (clicks are added up for 1 links at most)\n" in up.check("scripts/status.sh")
+    program.write_text(text)
+
+
+def test_a_stack_that_is_being_built_is_not_healthy_yet(project: Project) -> None:
+    hook = project.folder / "init/ready.d/04-part4-api.sh"
+    go = project.folder / "go"
+    hook.write_text(hook.read_text().replace("exec", f"until [ -e {go} ]; do sleep 0.1; done\nexec"))
+    with session(project, "scripts/up.sh") as window:
+        window.shows("table       shortlinks")
+        done = project.run("scripts/status.sh")
+        assert (done.returncode, done.stderr) == (1, "")
+        assert "state     not healthy: the stack is being built\n" in done.stdout
+        go.touch()
+        window.shows("The API is up")
+    project.check("scripts/status.sh")
+
+
+def test_an_engine_of_another_port_or_project_is_not_taken_for_ours(up: Project, tmp_path: Path) -> None:
+    done = up.run("scripts/status.sh", HOST_PORT="1")
+    port = up.settings["HOST_PORT"]
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == (
+        "state     down: nothing answers at http://127.0.0.1:1; the engine of this STATE_DIR is on port "
+        f"{port} (HOST_PORT={port} scripts/status.sh)\n"
+    )
+    printed = up.check("scripts/status.sh", STATE_DIR=str(tmp_path))
+    assert f", of another STATE_DIR or project, {up.engine}\n" in printed
+
+
+@pytest.mark.parametrize("body", [b"hello", b"[]", b"{}", b"3"])
+def test_another_program_on_the_port_is_not_taken_for_an_engine(
+    tmp_path_factory: pytest.TempPathFactory, body: bytes
+) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    bare = Project.copy(tmp_path_factory.mktemp("bare"))
+    with HTTPServer(("127.0.0.1", int(bare.settings["HOST_PORT"])), Other) as server:
+        threading.Thread(target=server.serve_forever).start()
+        done = bare.run("scripts/status.sh")
+        server.shutdown()
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == (
+        f"state     down: another program answers at {bare.engine}: stop it, or choose another HOST_PORT\n"
+    )
 
 
 def test_the_last_errors_are_in_it(project: Project) -> None:
@@ -83,7 +207,7 @@ def test_a_failed_build_is_not_healthy(project: Project) -> None:
     assert project.run("scripts/up.sh").returncode == 1
     done = project.run("scripts/status.sh")
     assert done.returncode == 1
-    assert "state     not healthy: the stack could not be built: the engine's log says why\n" in done.stdout
+    assert f"not healthy: {project.outputs / 'api_id'} is missing, so the last build failed" in done.stdout
     assert "function  redirect    missing" in done.stdout
 
 
@@ -108,3 +232,14 @@ def test_logs_without_a_stack_say_how_to_get_one(tmp_path_factory: pytest.TempPa
     done = bare.run("scripts/logs.sh")
     assert done.returncode == 1
     assert done.stderr == f"error: nothing answers at {bare.engine}: start the engine first (scripts/up.sh)\n"
+
+
+def test_a_stack_with_a_prefix_is_smoke_tested_shown_and_its_requests_are_found(project: Project) -> None:
+    project.settings["NAME_PREFIX"] = "team-"
+    project.up()
+    assert project.check("scripts/smoke.sh").endswith("==> all as it should be\n")
+    printed = project.check("scripts/status.sh")
+    assert "state     healthy: the API answers" in printed
+    assert "function  redirect    live" in printed
+    request_id = project.stack.follow("unknown").headers["apigw-requestid"]
+    assert "GET /r/{code}" in project.check("scripts/logs.sh", request_id)
