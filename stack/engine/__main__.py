@@ -18,6 +18,9 @@ from typing import Any
 os.environ.pop("PYTHONPATH", None)  # by which the container finds this package; it is no business of the functions
 os.environ.setdefault("IOT_MTLS_ENABLED", "0")  # MiniStack would listen on all addresses
 
+if sys.argv[1:] == ["restore"]:
+    os.environ["PERSIST_STATE"] = "1"  # which MiniStack reads when it is imported
+
 from stack import outputs
 from stack.engine import gate, logs, names, state, workers
 from stack.engine.journal import FullError
@@ -38,7 +41,9 @@ def main(arguments: list[str]) -> None:
     logs.set_up()
     folder = Path(os.environ.get("STATE_DIR", "/tmp/ministack-state"))  # noqa: S108 # MiniStack's
     if arguments == ["restore"]:
-        return state.restore(folder)
+        state.restore(folder)
+        sys.stdout.flush()
+        os._exit(0)  # whatever the services started
     lock = _lock(Path(arguments[0])) if arguments else None  # noqa: F841 # kept open
     sys.argv[1:] = []  # MiniStack reads what is left
     workers.set_up()
@@ -46,7 +51,7 @@ def main(arguments: list[str]) -> None:
     if os.environ.get("PERSIST_STATE") == "1":
         tables = state.open_tables(folder)
         tables.follow()
-        names.restore_services_with(state.restore_services)
+        names.restore_services_with(lambda: state.restore_services(folder))
     names.find_hooks_in(str(PROJECT / "init"), HOOKS_IN_IMAGE)
     names.serve_with(lambda application: Lifespan(gate.Gate(application, workers.MARK.encode()), tables))
     sys.stdout.flush()

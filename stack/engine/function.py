@@ -19,7 +19,7 @@ from typing import Any
 
 
 class Answers:
-    """The stdout that MiniStack's script answers on: before each answer, a mark on stderr ends the log of the request."""
+    """The stdout that MiniStack's script answers on: before each answer, a mark on stderr ends the request's log."""
 
     def __init__(self, descriptor: int, log: int, mark: str) -> None:
         self.descriptor = descriptor
@@ -57,10 +57,10 @@ def run(script: str, mark: str) -> None:
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     os.close(nothing)
-    printed = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115,PTH123
+    printed = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.stdin = open(questions, encoding="utf-8")  # noqa: SIM115,PTH123
     sys.stderr = sys.__stderr__ = sys.__stdout__ = printed  # type: ignore[misc]
-    sys.stdout = Answers(answers, log, mark)  # type: ignore[assignment]
+    sys.stdout = Answers(answers, log, mark)
     _keep_from_children(questions, answers, log)
     _mark_requests(mark)
     sys.path.insert(0, str(Path(script).parent))
@@ -134,7 +134,7 @@ def serve(control: socket.socket) -> None:
 
 
 def _load_boto3() -> None:
-    """Import what a first client imports, and read the files that it reads: each worker's first client finds them read."""
+    """Import what a first client imports, and read the files that it reads, for each worker's first client."""
     import boto3.session
     from botocore.loaders import JSONFileLoader
 
@@ -171,6 +171,7 @@ def start(request: dict[str, Any], descriptors: list[int]) -> None:
 if __name__ == "__main__":
     del sys.path[0]  # the folder of this file
     if sys.argv[1] == "template":
-        serve(socket.socket(fileno=int(sys.argv[2])))
+        with suppress(ConnectionError):  # the engine has ended
+            serve(socket.socket(fileno=int(sys.argv[2])))
     else:
         run(sys.argv[2], os.environ.pop("_END_MARK"))

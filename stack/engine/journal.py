@@ -1,15 +1,13 @@
 """What DynamoDB has acknowledged, on disk: a snapshot, and after it journals, one record a line.
 
-A line is ``CRC SEQUENCE JSON``. A journal's record is the list of changes that one request made, each with
-the whole new value, so that a record which is applied twice changes nothing. The first line of a file is a
-header, whose sequence is that of the last record before the file. A snapshot's records have one change
-each, the tables before the items, and its last record is END. ``snapshot-N`` holds what the journals up to
-``journal-N`` say. It is made from those files alone, by a process beside the engine
-(``python -m stack.engine.journal FOLDER N``), while the engine writes to the next journal. The snapshot
-before it is kept, with the journals that lie between the two: if the newest is damaged, nothing is lost.
+A line is ``CRC SEQUENCE JSON``. A journal's record is the list of changes that one request made, each with the
+whole new value, so that a record which is applied twice changes nothing. A file's first line says who wrote it, and
+has the sequence of the last record before the file. A snapshot has one change a line, the tables before the items,
+and ends with END. ``snapshot-N`` holds what the journals up to ``journal-N`` say. A process beside the engine makes it
+from those files alone (``python -m stack.engine.journal FOLDER N ENGINE``), while the engine writes to the next
+journal. The snapshot before it is kept, with the journals between the two: if the newest is damaged, nothing is lost.
 """
 
-import contextlib
 import fcntl
 import json
 import os
@@ -28,6 +26,7 @@ END = b'"end"'
 FOLD_AT = 16 << 20  # bytes of journals, or a quarter of the snapshot if that is more
 FOLD_FILES = 8  # journals: each start begins another
 SYNC_EVERY = 1  # seconds
+RETRY_AFTER = 600  # seconds
 EXPIRING = "_txn_idempotency"
 EXPIRES = 600  # seconds after an entry's completed_at
 
@@ -35,25 +34,28 @@ Change = list[Any]
 ITEM, ENTRY = "i", "s"  # [ITEM, account, region, table, hash, range, item], [ENTRY, store, account, region, key, value]
 
 
-class DamagedError(Exception):
-    """A file that cannot be read: which, from which byte on, and why."""
+class UnreadableError(Exception):
+    """A file that must not be used: which, why, and from which byte on."""
 
-    def __init__(self, path: Path, offset: int, why: str) -> None:
-        super().__init__(f"{path} is damaged at byte {offset}: {why}")
+    def __init__(self, path: Path, why: str, offset: int = 0) -> None:
+        super().__init__(f"{path} {why}")
         self.path = path
         self.offset = offset
 
 
-class NewerError(Exception):
-    """A file that a newer engine wrote."""
+class DamagedError(UnreadableError):
+    """A file with something in it that nobody wrote."""
 
-
-class FullError(Exception):
-    """A record that could not be written, and why."""
+    def __init__(self, path: Path, offset: int, why: str) -> None:
+        super().__init__(path, f"is damaged at byte {offset}: {why}", offset)
 
 
 class TornError(DamagedError):
     """A file whose last record was not written to its end."""
+
+
+class FullError(Exception):
+    """A record that could not be written, and why."""
 
 
 def encode(sequence: int, payload: bytes) -> bytes:
@@ -63,29 +65,13 @@ def encode(sequence: int, payload: bytes) -> bytes:
 
 
 def dump(value: Any) -> bytes:
+    """Return a value as compact JSON."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def read(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """Yield the lines of a file as (offset, sequence, payload), the header first; raise DamagedError."""
-    offset = 0
-    with path.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                raise TornError(path, offset, "the last record is not complete")
-            body = line[9:-1]
-            sequence, _, payload = body.partition(b" ")
-            if line[:9] != b"%08x " % zlib.crc32(body) or not sequence.isdigit():
-                raise DamagedError(path, offset, "the record is not what was written")
-            yield offset, int(sequence), payload
-            offset += len(line)
-    if offset == 0:
-        raise TornError(path, 0, "the file is empty")
-
-
-def number(path: Path) -> int:
-    """Return the number of a snapshot or a journal."""
-    return int(path.name.rpartition("-")[2])
+def about(engine: str) -> bytes:
+    """Return the payload of a first line."""
+    return dump({"format": FORMAT, "engine": engine})
 
 
 def files(folder: Path, kind: str) -> list[Path]:
@@ -93,47 +79,9 @@ def files(folder: Path, kind: str) -> list[Path]:
     return sorted(path for path in folder.glob(f"{kind}-*") if path.name.rpartition("-")[2].isdigit())
 
 
-def snapshot_changes(path: Path) -> Iterator[bytes]:
-    """Yield the changes of a snapshot; raise DamagedError unless it is whole."""
-    payload = b""
-    for offset, _, payload in read(path):
-        if offset and payload != END:
-            yield payload
-    if payload != END:
-        raise DamagedError(path, path.stat().st_size, "its end is missing")
-
-
-def journal_records(path: Path, after: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (sequence, record) of a journal, which must begin where the files before it ended; raise DamagedError."""
-    for offset, sequence, payload in read(path):
-        if offset:
-            after += 1
-        if sequence != after:
-            raise DamagedError(path, offset, f"record {sequence} is where {after} should be")
-        if offset:
-            yield sequence, payload
-
-
-def header(path: Path) -> tuple[int, dict[str, Any]]:
-    """Return the first line: the sequence before the file, and who wrote it; raise DamagedError."""
-    _, sequence, payload = next(read(path))
-    about = json.loads(payload)
-    if not isinstance(about, dict) or about.keys() != {"format", "engine"}:
-        raise DamagedError(path, 0, "it has no header")
-    return sequence, about
-
-
-def check_header(path: Path, engine: str) -> None:
-    """Raise NewerError if a newer engine wrote the file."""
-    about = header(path)[1]
-    if about["format"] > FORMAT:
-        raise NewerError(f"{path} has format {about['format']}, and this engine reads {FORMAT}")
-    if _release(about["engine"]) > _release(engine):
-        raise NewerError(f"{path} was written by MiniStack {about['engine']}, and this is {engine}")
-
-
-def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
+def number(path: Path) -> int:
+    """Return the number of a snapshot or a journal."""
+    return int(path.name.rpartition("-")[2])
 
 
 def history(folder: Path) -> tuple[Path | None, list[Path]]:
@@ -143,92 +91,115 @@ def history(folder: Path) -> tuple[Path | None, list[Path]]:
     return snapshot, [path for path in files(folder, "journal") if number(path) > since]
 
 
-def load(folder: Path, engine: str, take: Callable[[bytes, bool], None]) -> tuple[int, TornError | None]:
-    """Give ``take`` each payload, and whether it is a snapshot's; return the last sequence, and what was torn off.
+def read(path: Path, engine: str, after: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (sequence, payload) of each line, the first with an empty payload; raise UnreadableError.
 
-    Raise DamagedError or NewerError; then the files are as they were.
+    A journal must begin where the files before it ended, after the record ``after``.
+    """
+    offset, payload, of_journal = 0, b"", path.name.startswith("journal")
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                raise TornError(path, offset, "the last record is not complete")
+            body = line[9:-1]
+            head, _, payload = body.partition(b" ")
+            if line[:9] != b"%08x " % zlib.crc32(body) or not head.isdigit():
+                raise DamagedError(path, offset, "the record is not what was written")
+            sequence = int(head)
+            if offset == 0:
+                _check(path, json.loads(payload), engine)
+                after = after if of_journal else sequence
+            elif of_journal:
+                after += 1
+            if sequence != after:
+                raise DamagedError(path, offset, f"record {sequence} is where {after} should be")
+            yield sequence, payload if offset else b""
+            offset += len(line)
+    if offset == 0:
+        raise TornError(path, 0, "the file is empty")
+    if not of_journal and payload != END:
+        raise DamagedError(path, offset, "its end is missing")
+
+
+def _check(path: Path, written: dict[str, Any], engine: str) -> None:
+    if written["format"] > FORMAT:
+        raise UnreadableError(path, f"has format {written['format']}, and this engine reads {FORMAT}")
+    if _release(written["engine"]) > _release(engine):
+        raise UnreadableError(path, f"was written by MiniStack {written['engine']}, and this is {engine}")
+
+
+def _release(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdigit()]
+
+
+def load(folder: Path, engine: str, take: Callable[[bytes, bool], None]) -> tuple[int, TornError | None]:
+    """Give ``take`` each payload, and whether it is a snapshot's; return the last sequence, and what is torn.
+
+    Raise UnreadableError; the files are as they were, in any case.
     """
     snapshot, journals = history(folder)
-    last, torn = 0, None
+    last = 0
     for path in ([snapshot] if snapshot else []) + journals:
         try:
-            check_header(path, engine)
-            if path == snapshot:
-                last = header(path)[0]
-                for payload in snapshot_changes(path):
-                    take(payload, True)
-            else:
-                for last, payload in journal_records(path, last):
-                    take(payload, False)
+            for sequence, payload in read(path, engine, last):
+                last = sequence
+                if payload and payload != END:
+                    take(payload, path == snapshot)
         except TornError as error:
             if path not in journals[-1:]:
                 raise
-            torn = error
-    return last, torn
+            return last, error
+    return last, None
 
 
-def fold(folder: Path, upto: int) -> None:
+def fold(folder: Path, upto: int, engine: str) -> None:
     """Write the snapshot that holds what the newest one and the journals up to ``upto`` say."""
     snapshot, journals = history(folder)
     entries: dict[tuple[str, ...], bytes] = {}
     items: dict[tuple[str, ...], dict[tuple[str, str], bytes]] = {}
     dropped: set[tuple[str, ...]] = set()
-    sequence = header(snapshot)[0] if snapshot else 0
+    last = next(read(snapshot, engine, 0))[0] if snapshot else 0
     for path in journals:
-        if number(path) > upto:
-            break
-        about = header(path)[1]
-        for sequence, payload in journal_records(path, sequence):
-            for change in json.loads(payload):
+        for sequence, payload in read(path, engine, last) if number(path) <= upto else ():
+            last = sequence
+            for change in json.loads(payload) if payload else ():
+                new = b"" if change[-1] is None else dump(change)
                 if change[0] == ITEM:
-                    items.setdefault(tuple(change[1:4]), {})[change[4], change[5]] = (
-                        b"" if change[6] is None else dump(change)
-                    )
+                    items.setdefault(tuple(change[1:4]), {})[change[4], change[5]] = new
                 else:
-                    entries[tuple(change[1:5])] = b"" if change[5] is None else dump(change)
-                    if change[1] == "_tables" and change[5] is None:
+                    entries[tuple(change[1:5])] = new
+                    if change[1] == "_tables" and not new:
                         dropped.add(tuple(change[2:5]))
                         items.pop(tuple(change[2:5]), None)
-    target = folder / f"snapshot-{upto:08d}"
-    draft = target.with_suffix(".draft")
+
+    def kept(kind: str) -> Iterator[bytes]:
+        """Yield what the snapshot has of a kind, and the journals do not change."""
+        for _, payload in read(snapshot, engine, 0) if snapshot else ():
+            change: Change = json.loads(payload) if payload and payload != END else [None]
+            if change[0] != kind:
+                if kind == ENTRY and change[0] == ITEM:
+                    return  # the rest are items
+            elif kind == ITEM:
+                table = tuple(change[1:4])
+                if table not in dropped and (change[4], change[5]) not in items.get(table, ()):
+                    yield payload
+            elif tuple(change[1:5]) not in entries and not (
+                change[1] == EXPIRING and time.time() - change[5]["completed_at"] > EXPIRES
+            ):
+                yield payload
+
+    draft = folder / "snapshot.draft"
     with draft.open("wb") as file:
-        file.write(encode(sequence, dump(about)))
-
-        def put(payload: bytes) -> None:
-            if payload:
-                file.write(encode(sequence, payload))
-
-        changed, listed = {*entries}, False
-        for payload in snapshot_changes(snapshot) if snapshot else ():
-            change = json.loads(payload)
-            if change[0] == ENTRY:
-                if tuple(change[1:5]) not in changed and not _expired(change):
-                    put(payload)
-                continue
-            if not listed:
-                listed = True
-                for new in entries.values():
-                    put(new)
-            table = tuple(change[1:4])
-            if table not in dropped and (change[4], change[5]) not in items.get(table, ()):
-                put(payload)
-        for new in () if listed else entries.values():
-            put(new)
-        for rows in items.values():
-            for new in rows.values():
-                put(new)
-        put(END)
+        file.write(encode(last, about(engine)))
+        for payloads in (kept(ENTRY), entries.values(), kept(ITEM), *(rows.values() for rows in items.values()), [END]):
+            file.writelines(encode(last, payload) for payload in payloads if payload)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(target)
-    sync_folder(folder)
+    draft.replace(folder / f"snapshot-{upto:08d}")
+    _sync_folder(folder)
 
 
-def _expired(change: Change) -> bool:
-    return bool(change[1] == EXPIRING and time.time() - change[5]["completed_at"] > EXPIRES)
-
-
-def sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
@@ -259,7 +230,7 @@ class Journal:
         return True
 
     def load(self, take: Callable[[bytes, bool], None]) -> None:
-        """Replay what is there, and begin a new journal after it; raise DamagedError or NewerError."""
+        """Replay what is there, and begin a new journal after it; raise UnreadableError."""
         self.sequence, torn = load(self.folder, self.engine, take)
         if torn:
             self.log(f"{torn}, as after a kill; it was never answered, and is dropped")
@@ -270,10 +241,6 @@ class Journal:
             draft.unlink()
         self._forget_what_is_folded()
         self._begin()
-
-    def keep(self) -> None:
-        """Have what is appended on disk within a second from now on, and fold the journals when they have grown."""
-        threading.Thread(target=self._keep, daemon=True).start()
 
     def append(self, changes: list[Change]) -> None:
         """Write one record; raise FullError if that is not possible, and then nothing is written."""
@@ -301,13 +268,13 @@ class Journal:
                 self.folding.wait()
                 self.folding = None
             upto = number(files(self.folder, "journal")[-1])
-            draft = self.folder / "empty.draft"
-            draft.write_bytes(encode(self.sequence, self._about()) + encode(self.sequence, END))
+            draft = self.folder / "snapshot.draft"
+            draft.write_bytes(encode(self.sequence, about(self.engine)) + encode(self.sequence, END))
             draft.replace(self.folder / f"snapshot-{upto:08d}")
             self._begin()
             for path in [*files(self.folder, "snapshot")[:-1], *files(self.folder, "journal")[:-1]]:
                 path.unlink()
-            sync_folder(self.folder)
+            _sync_folder(self.folder)
 
     def close(self) -> None:
         """Have everything on disk."""
@@ -316,21 +283,9 @@ class Journal:
                 self.folding.kill()
             os.fsync(self.descriptor)
 
-    def _about(self) -> bytes:
-        return dump({"format": FORMAT, "engine": self.engine})
-
-    def _begin(self) -> None:
-        """Append to a new journal from now on."""
-        existing = files(self.folder, "journal") + files(self.folder, "snapshot")
-        path = self.folder / f"journal-{max(map(number, existing), default=0) + 1:08d}"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        line = encode(self.sequence, self._about())
-        if os.write(descriptor, line) != len(line):
-            raise OSError("the journal's first line could not be written")
-        old, self.descriptor, self.size = self.descriptor, descriptor, len(line)
-        if old >= 0:
-            os.fsync(old)
-            os.close(old)
+    def keep(self) -> None:
+        """Have what is appended on disk within a second from now on, and fold the journals when they have grown."""
+        threading.Thread(target=self._keep, daemon=True).start()
 
     def _keep(self) -> None:
         while True:
@@ -340,6 +295,19 @@ class Journal:
                 self._fold()
             except OSError as error:
                 self.log(f"the journal in {self.folder} cannot be kept: {error}")
+
+    def _begin(self) -> None:
+        """Append to a new journal from now on."""
+        existing = files(self.folder, "journal") + files(self.folder, "snapshot")
+        path = self.folder / f"journal-{max(map(number, existing), default=0) + 1:08d}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        line = encode(self.sequence, about(self.engine))
+        if os.write(descriptor, line) != len(line):
+            raise OSError("the journal's first line could not be written")
+        old, self.descriptor, self.size = self.descriptor, descriptor, len(line)
+        if old >= 0:
+            os.fsync(old)
+            os.close(old)
 
     def _sync(self) -> None:
         with self.guard:
@@ -352,17 +320,15 @@ class Journal:
             os.close(descriptor)
 
     def _fold(self) -> None:
+        if self.folding and (code := self.folding.poll()) is None:
+            return
         if self.folding:
-            if (code := self.folding.poll()) is None:
-                return
             self.folding = None
-            if code != 0:
-                self.log(
-                    f"the journals in {self.folder} could not be folded into a snapshot: they are kept as they are"
-                )
-                self.fold_again_at = time.monotonic() + 600
-                return
-            self._forget_what_is_folded()
+            if code:
+                self.log(f"the journals in {self.folder} could not be folded into a snapshot: they are kept")
+                self.fold_again_at = time.monotonic() + RETRY_AFTER
+            else:
+                self._forget_what_is_folded()
         snapshot, journals = history(self.folder)
         size = sum(path.stat().st_size for path in journals)
         enough = max(FOLD_AT, snapshot.stat().st_size // 4 if snapshot else 0)
@@ -370,20 +336,18 @@ class Journal:
             return
         with self.guard:
             self._begin()
-            self.folding = subprocess.Popen(
-                [sys.executable, "-m", __spec__.name, str(self.folder), str(number(journals[-1]))], cwd=PROJECT
-            )
+            command = [sys.executable, "-m", "stack.engine.journal", str(self.folder), str(number(journals[-1]))]
+            self.folding = subprocess.Popen([*command, self.engine], cwd=PROJECT)
 
     def _forget_what_is_folded(self) -> None:
-        *older, previous, _ = [None, None, *files(self.folder, "snapshot")]
-        for path in filter(None, older):
+        snapshots = files(self.folder, "snapshot")
+        for path in snapshots[:-2]:
             path.unlink()
-        for path in files(self.folder, "journal"):
-            if previous is not None and number(path) <= number(previous):
+        for path in files(self.folder, "journal") if len(snapshots) > 1 else ():
+            if number(path) <= number(snapshots[-2]):
                 path.unlink()
 
 
 if __name__ == "__main__":
     os.nice(19)
-    with contextlib.suppress(KeyboardInterrupt):
-        fold(Path(sys.argv[1]), int(sys.argv[2]))
+    fold(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -12,9 +12,18 @@ MADE_FOR = "1.5.33"
 
 # What DynamoDB keeps beside the items. Each is a dictionary by (account, region, key).
 STORES = (
-    "_tables _tags _ttl_settings _pitr_settings _kinesis_destinations _contributor_insights _backups "
-    "_resource_policies _exports _imports _txn_idempotency"
-).split()
+    "_tables",
+    "_tags",
+    "_ttl_settings",
+    "_pitr_settings",
+    "_kinesis_destinations",
+    "_contributor_insights",
+    "_backups",
+    "_resource_policies",
+    "_exports",
+    "_imports",
+    "_txn_idempotency",
+)
 NAMES = {
     "app": "app main _collect_scripts _ready_scripts_state _version _state_map _get_module _load_persisted_state",
     "core.lambda_runtime": "Worker subprocess _workers _lock acquire_worker ensure_spawned release_worker",
@@ -76,8 +85,7 @@ def restore_services_with(restore: Callable[[], None]) -> None:
 
 def restore_service(key: str) -> None:
     """Load the saved state of one service, if there is any."""
-    state = persistence.load_state(key)
-    if state:
+    if key in app._state_map and (state := persistence.load_state(key)):
         app._get_module(app._state_map[key]).load_persisted_state(state)
 
 

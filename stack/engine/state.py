@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from stack.engine import names
-from stack.engine.journal import DamagedError, Journal, NewerError, history, load
+from stack.engine.journal import DamagedError, Journal, UnreadableError, history, load
 from stack.engine.logs import log
 from stack.engine.tables import Tables
 
@@ -34,8 +34,7 @@ def open_tables(folder: Path) -> Tables:
             stop(f"another engine is running on {folder}: stop it first")
         tables = Tables(journal)
         tables.load(folder / "dynamodb.json")
-        _copy(folder)
-    except (DamagedError, NewerError) as error:
+    except UnreadableError as error:
         refuse(str(error))
     except OSError as error:
         stop(f"the engine cannot keep its state in {path} ({error.strerror}): make it a folder that can be written to")
@@ -43,7 +42,7 @@ def open_tables(folder: Path) -> Tables:
 
 
 def _check(path: Path) -> None:
-    """Raise DamagedError or NewerError unless MiniStack will read what it saved for a service."""
+    """Raise UnreadableError unless MiniStack will read what it saved for a service."""
     try:
         saved = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -52,25 +51,21 @@ def _check(path: Path) -> None:
         raise DamagedError(path, 0, "it is not what was saved")
     known = names.format_version(path.stem)
     if saved.get("__ministack_format__", 0) > known:
-        raise NewerError(f"{path} has format {saved['__ministack_format__']}, and this engine reads {known}")
+        raise UnreadableError(path, f"has format {saved['__ministack_format__']}, and this engine reads {known}")
 
 
-def _copy(folder: Path) -> None:
-    """Keep a copy of what was read."""
+def restore_services(folder: Path) -> None:
+    """Load every service's state, and keep a copy of it; end the engine if one fails, where MiniStack would go on."""
+    for service in names.services():
+        try:
+            names.restore_service(service)
+        except Exception as error:  # whatever a service makes of it
+            refuse(f"the saved state of {service}, {folder}/{service}.json, cannot be used: {error!r}")
     (folder / GOOD).mkdir(exist_ok=True)
     for path in folder.glob("*.json"):
         draft = folder / GOOD / f"{path.name}.draft"
         shutil.copy2(path, draft)
         draft.replace(folder / GOOD / path.name)
-
-
-def restore_services() -> None:
-    """Load every service's state, which MiniStack would go on without if that fails; then the engine ends."""
-    for service in names.services():
-        try:
-            names.restore_service(service)
-        except Exception as error:  # whatever a service makes of it
-            refuse(f"the saved state of {service}, {os.environ['STATE_DIR']}/{service}.json, cannot be used: {error!r}")
 
 
 def refuse(why: str) -> None:
@@ -107,7 +102,8 @@ def restore(folder: Path) -> None:
     for path in sorted(folder.glob("*.json")):
         try:
             _check(path)
-        except (DamagedError, NewerError):
+            names.restore_service(path.stem)
+        except Exception:  # whatever a service makes of it; it is said when the engine starts
             put_aside(path)
             copy = folder / GOOD / path.name
             if copy.exists():
@@ -116,11 +112,9 @@ def restore(folder: Path) -> None:
     while True:
         snapshot, journals = history(folder / FOLDER)
         try:
-            load(folder / FOLDER, names.version(), lambda payload, of_snapshot: None)
+            load(folder / FOLDER, names.version(), lambda *_: None)
             return
-        except NewerError as error:
-            stop(f"{error}: use that MiniStack")
-        except DamagedError as error:
+        except UnreadableError as error:
             if error.path == snapshot:
                 put_aside(error.path)
                 continue

@@ -18,10 +18,11 @@ from stack.engine.journal import ENTRY, EXPIRING, ITEM, Change, FullError, Journ
 from stack.engine.logs import log
 
 # These change items, if anything.
-OF_ITEMS = set(
-    "PutItem UpdateItem DeleteItem BatchWriteItem TransactWriteItems ExecuteStatement BatchExecuteStatement "
-    "ExecuteTransaction Query Scan SearchVectors".split()
-) | {"BatchGetItem", "TransactGetItems"}
+OF_ITEMS = {
+    *("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"),
+    *("ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"),
+    *("BatchGetItem", "TransactGetItems", "Query", "Scan", "SearchVectors"),
+}
 READS = ("Get", "List", "Describe")
 TOGETHER = 4096  # payloads that are parsed together, and items of a new table in one record
 
@@ -71,7 +72,7 @@ class Tables:
         self.full = ""
 
     def load(self, before_journals: Path) -> None:
-        """Restore the tables, of a state without a journal too; raise DamagedError or NewerError."""
+        """Restore the tables, of a state without a journal too; raise UnreadableError."""
         gc.disable()
         payloads: list[bytes] = []
 

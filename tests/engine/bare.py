@@ -130,7 +130,11 @@ class Engine:
     def direct_children(self) -> set[int]:
         assert self.process
         pid = self.process.pid
-        return {int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()}
+        return {
+            int(child)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        }
 
     @staticmethod
     def archive(files: dict[str, str]) -> bytes:

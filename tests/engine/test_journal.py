@@ -102,7 +102,9 @@ def create(table: str) -> dict[str, Any]:
 
 
 tables = st.sampled_from(TABLES)
-keys = st.builds(lambda table, one, other: (table, key(table, one, other)), tables, st.sampled_from(HASHES), st.sampled_from(RANGES))
+keys = st.builds(
+    lambda table, one, other: (table, key(table, one, other)), tables, st.sampled_from(HASHES), st.sampled_from(RANGES)
+)
 values = st.one_of(
     st.text(max_size=5).map(lambda text: {"S": text}),
     st.integers(-5, 5).map(lambda n: {"N": str(n)}),
@@ -117,15 +119,19 @@ updates = st.sampled_from(
     [
         {"UpdateExpression": "ADD n :v", "ExpressionAttributeValues": {":v": {"N": "1"}}},
         {"UpdateExpression": "SET s = :v REMOVE v", "ExpressionAttributeValues": {":v": {"S": "set"}}},
-        {"UpdateExpression": "SET l = list_append(if_not_exists(l, :e), :v)",
-         "ExpressionAttributeValues": {":e": {"L": []}, ":v": {"L": [{"N": "1"}]}}},
+        {
+            "UpdateExpression": "SET l = list_append(if_not_exists(l, :e), :v)",
+            "ExpressionAttributeValues": {":e": {"L": []}, ":v": {"L": [{"N": "1"}]}},
+        },
         {"UpdateExpression": "SET n = n + :v", "ExpressionAttributeValues": {":v": {"N": "1"}}},
     ]
 )
 
 
 def where(table: str, one: dict[str, Any]) -> str:
-    return " AND ".join(f"{name} = {value.get('N') or repr(value['S'])}" for name, value in one.items()).replace("\\n", "\n")
+    return " AND ".join(f"{name} = {value.get('N') or repr(value['S'])}" for name, value in one.items()).replace(
+        "\\n", "\n"
+    )
 
 
 def put(target: tuple[str, Any], value: Any, condition: Any) -> tuple[str, Any]:
@@ -141,22 +147,37 @@ def delete(target: tuple[str, Any], condition: Any) -> tuple[str, Any]:
 
 
 single = st.one_of(
-    st.builds(put, keys, values, conditions), st.builds(update, keys, updates, conditions), st.builds(delete, keys, conditions)
+    st.builds(put, keys, values, conditions),
+    st.builds(update, keys, updates, conditions),
+    st.builds(delete, keys, conditions),
 )
-batches = st.lists(st.one_of(st.builds(put, keys, values, st.just({})), st.builds(delete, keys, st.just({}))), min_size=1, max_size=5).map(
-    lambda requests: ("BatchWriteItem", {"RequestItems": {
-        table: [
-            {"PutRequest": {"Item": one["Item"]}} if name == "PutItem" else {"DeleteRequest": {"Key": one["Key"]}}
-            for name, one in requests if one["TableName"] == table
-        ]
-        for table in {one["TableName"] for _, one in requests}
-    }})
+batches = st.lists(
+    st.one_of(st.builds(put, keys, values, st.just({})), st.builds(delete, keys, st.just({}))), min_size=1, max_size=5
+).map(
+    lambda requests: (
+        "BatchWriteItem",
+        {
+            "RequestItems": {
+                table: [
+                    {"PutRequest": {"Item": one["Item"]}}
+                    if name == "PutItem"
+                    else {"DeleteRequest": {"Key": one["Key"]}}
+                    for name, one in requests
+                    if one["TableName"] == table
+                ]
+                for table in {one["TableName"] for _, one in requests}
+            }
+        },
+    )
 )
 transactions = st.builds(
-    lambda requests, token: ("TransactWriteItems", {
-        "TransactItems": [{name.removesuffix("Item"): one} for name, one in requests],
-        **({"ClientRequestToken": token} if token else {}),
-    }),
+    lambda requests, token: (
+        "TransactWriteItems",
+        {
+            "TransactItems": [{name.removesuffix("Item"): one} for name, one in requests],
+            **({"ClientRequestToken": token} if token else {}),
+        },
+    ),
     st.lists(single, min_size=1, max_size=4),
     st.sampled_from(["", "token-1", "token-2"]),
 )
@@ -165,7 +186,7 @@ statements = st.builds(
         "Statement": {
             "insert": f"INSERT INTO \"{target[0]}\" VALUE {{'h': 'a', 'r': 1, 'v': 'inserted'}}",
             "update": f"UPDATE \"{target[0]}\" SET v = 'by PartiQL' WHERE {where(*target)}",
-            "delete": f"DELETE FROM \"{target[0]}\" WHERE {where(*target)}",
+            "delete": f'DELETE FROM "{target[0]}" WHERE {where(*target)}',
         }[kind]
     },
     keys,
@@ -181,14 +202,30 @@ of_tables = st.one_of(
         st.sampled_from([False, False, True]),
     ),
     tables.map(
-        lambda table: ("UpdateTimeToLive", {"TableName": table, "TimeToLiveSpecification": {"AttributeName": "t", "Enabled": True}})
+        lambda table: (
+            "UpdateTimeToLive",
+            {"TableName": table, "TimeToLiveSpecification": {"AttributeName": "t", "Enabled": True}},
+        )
     ),
     tables.map(
-        lambda table: ("TagResource", {"ResourceArn": f"arn:aws:dynamodb:us-east-1:000000000000:table/{table}", "Tags": [{"Key": "k", "Value": "v"}]})
+        lambda table: (
+            "TagResource",
+            {
+                "ResourceArn": f"arn:aws:dynamodb:us-east-1:000000000000:table/{table}",
+                "Tags": [{"Key": "k", "Value": "v"}],
+            },
+        )
     ),
     tables.map(lambda table: ("CreateBackup", {"TableName": table, "BackupName": "backup"})),
-    tables.map(lambda table: ("RestoreTableToPointInTime", {"SourceTableName": table, "TargetTableName": f"{table}-2", "UseLatestRestorableTime": True})),
-    tables.map(lambda table: ("UpdateTable", {"TableName": table, "ReplicaUpdates": [{"Create": {"RegionName": "eu-west-1"}}]})),
+    tables.map(
+        lambda table: (
+            "RestoreTableToPointInTime",
+            {"SourceTableName": table, "TargetTableName": f"{table}-2", "UseLatestRestorableTime": True},
+        )
+    ),
+    tables.map(
+        lambda table: ("UpdateTable", {"TableName": table, "ReplicaUpdates": [{"Create": {"RegionName": "eu-west-1"}}]})
+    ),
 )
 requests = st.one_of(
     single,
@@ -200,7 +237,9 @@ requests = st.one_of(
     st.lists(statements, min_size=1, max_size=3).map(lambda some: ("ExecuteTransaction", {"TransactStatements": some})),
     of_tables,
 )
-faults = st.sampled_from(["kill", "kill", "torn", "fold", "fold-killed", "fold-unswept", "expire", "full", "room", "reset"])
+faults = st.sampled_from(
+    ["kill", "kill", "torn", "fold", "fold-killed", "fold-unswept", "expire", "full", "room", "reset"]
+)
 
 
 def cause(database: Database, fault: str) -> None:
@@ -220,7 +259,7 @@ def cause(database: Database, fault: str) -> None:
             (database.folder / "snapshot-99999999.draft").write_bytes(b"half")
             database.leave()
             return
-        journal.fold(database.folder, upto)
+        journal.fold(database.folder, upto, ENGINE)
         if fault == "fold":
             kept._forget_what_is_folded()
         database.leave()
@@ -295,8 +334,13 @@ def test_items_of_a_table_that_was_deleted_do_not_come_back(database: Database, 
     database.open(tmp_path / "first")
     assert database.ask("CreateTable", **create("plain"))[0] == 200
     for number in range(3):
-        assert database.ask(*put(("plain", key("plain", str(number), "")), {"S": "old"}, {})[:1], **put(
-            ("plain", key("plain", str(number), "")), {"S": "old"}, {})[1])[0] == 200
+        assert (
+            database.ask(
+                *put(("plain", key("plain", str(number), "")), {"S": "old"}, {})[:1],
+                **put(("plain", key("plain", str(number), "")), {"S": "old"}, {})[1],
+            )[0]
+            == 200
+        )
     if when == "before":
         cause(database, "fold")
     assert database.ask("DeleteTable", TableName="plain")[0] == 200
@@ -310,7 +354,9 @@ def test_items_of_a_table_that_was_deleted_do_not_come_back(database: Database, 
     assert [row[0] for row, _ in names.rows(table)] == ["new"]
 
 
-def test_items_of_a_table_that_was_replaced_without_a_request_do_not_come_back(database: Database, tmp_path: Path) -> None:
+def test_items_of_a_table_that_was_replaced_without_a_request_do_not_come_back(
+    database: Database, tmp_path: Path
+) -> None:
     database.open(tmp_path / "first")
     assert database.ask("CreateTable", **create("plain"))[0] == 200
     assert database.ask("PutItem", TableName="plain", Item={"h": {"S": "old"}})[0] == 200
@@ -331,6 +377,7 @@ def test_a_token_is_forgotten_when_its_time_is_over(
     assert database.ask("TransactWriteItems", TransactItems=[item], ClientRequestToken="once")[0] == 200
     cause(database, "fold")
     assert len(names.store(journal.EXPIRING)) == 1
-    monkeypatch.setattr(time, "time", lambda later=time.time() + journal.EXPIRES + 1: later)
+    later = time.time() + journal.EXPIRES + 1
+    monkeypatch.setattr(time, "time", lambda: later)
     cause(database, "fold")
     assert not names.store(journal.EXPIRING)

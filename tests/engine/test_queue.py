@@ -30,8 +30,9 @@ import os, urllib.request
 def handler(event, context):
     if event["rawPath"].endswith("/inner"):
         return "inner"
-    where = "http://127.0.0.1:" + os.environ["GATEWAY_PORT"] + "/_aws/execute-api/" + event["requestContext"]["apiId"] + "/dev/inner"
-    return urllib.request.urlopen(where).read().decode() + str("x-of-a-function" in event["headers"])
+    engine = "http://127.0.0.1:" + os.environ["GATEWAY_PORT"] + "/_aws/execute-api/"
+    asked = urllib.request.urlopen(engine + event["requestContext"]["apiId"] + "/dev/inner")
+    return asked.read().decode() + str("x-of-a-function" in event["headers"])
 """
 
 # The same, past everything by which Python's own client could be known.

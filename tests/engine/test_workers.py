@@ -69,7 +69,9 @@ def names_of(event: dict[str, object], first: bool) -> list[str]:
 
 def test_every_line_is_under_its_own_request(engine: Engine) -> None:
     engine.function("prints", PRINTS)
-    events = [{"name": f"request-{number}", "lines": (0, 1, 3000)[number % 3]} for number in range(12)]
+    events: list[dict[str, object]] = [
+        {"name": f"request-{number}", "lines": (0, 1, 3000)[number % 3]} for number in range(12)
+    ]
     for event in events:
         assert engine.invoke("prints", event) == event["name"]
     assert sorted(engine.logged("prints")) == sorted(names_of(event, event is events[0]) for event in events)
@@ -88,7 +90,7 @@ def test_the_last_lines_of_a_function_that_fails_are_logged(engine: Engine, end:
 
 def test_lines_of_requests_at_once_are_not_mixed_up(engine: Engine) -> None:
     engine.function("crowd", PRINTS)
-    events = [{"name": f"request-{number}", "lines": 50} for number in range(24)]
+    events: list[dict[str, object]] = [{"name": f"request-{number}", "lines": 50} for number in range(24)]
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda event: engine.invoke("crowd", event), events))
     logged = [[line for line in lines if line != "loaded"] for lines in engine.logged("crowd")]
@@ -147,7 +149,9 @@ def test_functions_run_when_the_process_that_forks_them_was_killed(own: Engine) 
     own.start()
     own.function("first", "import os\ndef handler(event, context): return os.getpid()")
     assert own.invoke("first")
-    (template,) = [pid for pid, line in own.children().items() if "function.py template" in line and pid in own.direct_children()]
+    (template,) = [
+        pid for pid, line in own.children().items() if "function.py template" in line and pid in own.direct_children()
+    ]
     os.kill(template, signal.SIGKILL)
     for name in ("second", "third"):
         own.function(name, "def handler(event, context): return 2")
