@@ -1,58 +1,103 @@
-"""The embedded engine: MiniStack from PyPI, with the hooks of this checkout, and with a queue.
+"""The engine, in Docker and without: MiniStack with a queue, a journal and workers that start fast.
 
-MiniStack looks for hooks where an image has them, under /etc/localstack/init. Without Docker
-that folder is not ours to write, so the one function that lists hooks is pointed at init/.
-
-MiniStack starts a worker process for each request that finds none idle, and each start takes a
-third of a second of a core: 200 requests at once would keep a small machine busy for a minute.
-Here requests to an API wait until one of a few before them is done.
+``python -m stack.engine`` is the container's entry point; without Docker stack/engine/embedded.py runs it.
+``python -m stack.engine restore`` takes the last good copy of a state that cannot be read.
 """
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Awaitable, Callable
+import signal
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
-from ministack import app as ministack
+os.environ.pop("PYTHONPATH", None)  # by which the container finds this package; it is no business of the functions
+os.environ.setdefault("IOT_MTLS_ENABLED", "0")  # MiniStack would listen on all addresses
 
-from stack.engine import request_ids
+if sys.argv[1:] == ["restore"]:
+    os.environ["PERSIST_STATE"] = "1"  # which MiniStack reads when it is imported
 
-IN_IMAGE = "/etc/localstack/init"
-HERE = str(Path(__file__).resolve().parent.parent.parent / "init")
-AT_ONCE = max(8, 4 * (os.cpu_count() or 1))
+from stack import outputs
+from stack.engine import gate, logs, names, shutdown, state, workers
+from stack.engine.journal import FullError
+from stack.engine.tables import Tables
+from stack.settings import PROJECT, Settings
 
-Application = Callable[[Any, Any, Any], Awaitable[None]]
-
-
-def main() -> None:
-    """Serve until SIGTERM."""
-    list_hooks = ministack._collect_scripts
-    ministack._collect_scripts = lambda *folders: list_hooks(*(one.replace(IN_IMAGE, HERE) for one in folders))
-    request_ids.unite()
-    ministack.app = queued(ministack.app)
-    ministack.main()
+HOOKS_IN_IMAGE = "/etc/localstack/init"
+LOOK_EVERY = 0.1  # seconds
+KEEP_EVERY = 1  # second
 
 
-def queued(application: Application) -> Application:
-    """The ASGI application, with at most AT_ONCE requests to APIs under way; AWS's own operations never wait."""
-    slots = asyncio.Semaphore(AT_ONCE)
+def main(arguments: list[str]) -> None:
+    """Serve until told to stop."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # which a container's first process has to ask for
+    for other in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(other, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    logs.set_up()
+    folder = Path(os.environ.get("STATE_DIR", "/tmp/ministack-state"))  # noqa: S108 # MiniStack's
+    if arguments == ["restore"]:
+        state.restore(folder)
+        sys.stdout.flush()
+        os._exit(0)  # whatever the services started
+    settings = Settings.from_environment(os.environ)
+    starter = workers.set_up()
+    tables = None
+    if os.environ.get("PERSIST_STATE") == "1":
+        tables = state.open_tables(folder)
+        tables.follow()
+        names.restore_services_with(lambda: state.restore_services(folder))
+    names.find_hooks_in(str(PROJECT / "init"), HOOKS_IN_IMAGE)
+    names.give_each_request_one_id()
+    names.serve_with(lambda application: Lifespan(gate.Gate(application, workers.MARK.encode()), tables, settings))
+    starter.close()
+    shutdown.leave_nothing_behind(settings.outputs, settings.host_port)
+    sys.stdout.flush()
+    os._exit(0)  # a million links need not be freed one by one
 
-    async def serve(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and is_to_an_api(scope):
-            async with slots:
-                await application(scope, receive, send)
-        else:
-            await application(scope, receive, send)
 
-    return serve
+class Lifespan:
+    """The ASGI application, with what is to be done while it runs and when it stops."""
+
+    def __init__(self, application: gate.Application, tables: Tables | None, settings: Settings) -> None:
+        self.application = application
+        self.tables = tables
+        self.settings = settings
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            return await self.application(scope, receive, send)
+
+        async def received() -> Any:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                outputs.withdraw(self.settings.outputs, self.settings.host_port)
+            return message
+
+        beside = [asyncio.create_task(one) for one in (_start_workers_once_the_stack_is_up(), self._keep_tables())]
+        try:
+            await self.application(scope, received, send)
+        finally:
+            for task in beside:
+                task.cancel()
+            if self.tables:
+                self.tables.close()
+        return None
+
+    async def _keep_tables(self) -> None:
+        """Write down tables that were made without a request to DynamoDB, as CloudFormation makes them."""
+        while self.tables:
+            await asyncio.sleep(KEEP_EVERY)
+            with contextlib.suppress(FullError):  # which is in the log
+                self.tables.write_entries(["_tables"])
 
 
-def is_to_an_api(scope: Any) -> bool:
-    """Whether a request is for an API that the engine serves, by its path or by its host name."""
-    hosts = (value for name, value in scope["headers"] if name == b"host")
-    return scope["path"].startswith("/_aws/execute-api/") or any(b".execute-api." in host for host in hosts)
+async def _start_workers_once_the_stack_is_up() -> None:
+    while not names.hooks_are_done():
+        await asyncio.sleep(LOOK_EVERY)
+    threading.Thread(target=workers.start_ahead, daemon=True).start()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

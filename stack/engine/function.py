@@ -1,0 +1,177 @@
+"""What a function's process runs before MiniStack's own worker script; started by path, standard library alone.
+
+``function.py template FD`` imports boto3 once and then forks a process for each worker, which is ready
+after a few milliseconds. ``function.py run SCRIPT`` is a worker without a template.
+"""
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import types
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+
+class Answers:
+    """The stdout that MiniStack's script answers on: before each answer, a mark on stderr ends the request's log."""
+
+    def __init__(self, descriptor: int, log: int, mark: str) -> None:
+        self.descriptor = descriptor
+        self.log = log
+        self.mark = b""  # none after the start, whose lines are of the first request
+        self.next_mark = f"\0{mark}\n".encode()
+        self.text: list[str] = []
+
+    def write(self, text: str) -> None:
+        self.text.append(text)
+
+    def flush(self) -> None:
+        for stream in (sys.stdout, sys.stderr, sys.__stderr__):
+            if stream is not None and stream is not self:
+                with suppress(Exception):  # it may be an object of the function's, which may do anything
+                    stream.flush()
+        _write(self.log, self.mark)
+        _write(self.descriptor, "".join(self.text).encode())
+        self.text.clear()
+        self.mark = self.next_mark
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def run(script: str, mark: str) -> None:
+    """Run MiniStack's script on stdin, stdout and stderr as they are, which the function itself does not get.
+
+    Whatever the function, its threads and its child processes print, on stdout or stderr, is its log.
+    """
+    questions, answers, log = os.dup(0), os.dup(1), os.dup(2)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    os.close(nothing)
+    printed = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stdin = open(questions, encoding="utf-8")  # noqa: SIM115,PTH123
+    sys.stderr = sys.__stderr__ = sys.__stdout__ = printed  # type: ignore[misc]
+    sys.stdout = Answers(answers, log, mark)
+    _keep_from_children(questions, answers, log)
+    _mark_requests(mark)
+    sys.path.insert(0, str(Path(script).parent))
+    sys.argv = [script]
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    main.__file__ = script
+    exec(compile(Path(script).read_bytes(), script, "exec"), main.__dict__)  # noqa: S102 # MiniStack's own
+
+
+def _keep_from_children(*descriptors: int) -> None:
+    """See to it that no process that the function forks holds these open."""
+
+    def forget() -> None:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in descriptors:
+            os.dup2(nothing, descriptor, inheritable=False)
+        os.close(nothing)
+
+    os.register_at_fork(after_in_child=forget)
+
+
+def _mark_requests(mark: str) -> None:
+    """Mark what the function asks the engine for, so that it does not wait behind the function itself."""
+    from http.client import HTTPConnection
+
+    engine = int(os.environ.get("GATEWAY_PORT") or 4566)
+    plain = HTTPConnection.endheaders
+
+    def endheaders(self: HTTPConnection, *arguments: Any, **options: Any) -> None:
+        if self.port == engine and (self.host in ("127.0.0.1", "localhost") or ".localhost" in self.host):
+            self.putheader("X-Of-A-Function", mark)
+        plain(self, *arguments, **options)
+
+    HTTPConnection.endheaders = endheaders  # type: ignore[method-assign]
+
+
+def serve(control: socket.socket) -> None:
+    """Fork a worker for each line of JSON with four descriptors, until the engine closes the socket."""
+    _load_boto3()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()
+    loaded = sorted({name.partition(".")[0] for name in sys.modules})
+    control.sendall(json.dumps(loaded).encode() + b"\n")
+    children: set[int] = set()
+    while True:
+        ready = select.select([control], [], [], 1 if children else None)[0]
+        while children and (ended := os.waitpid(-1, os.WNOHANG)[0]):
+            children.remove(ended)
+        if not ready:
+            continue
+        message, descriptors, _, _ = socket.recv_fds(control, 1 << 20, 4)
+        while message and not message.endswith(b"\n"):
+            message += control.recv(1 << 20)
+        if not message:
+            return
+        request = json.loads(message)
+        if "kill" in request:
+            if request["kill"] in children:
+                os.kill(request["kill"], request["signal"])
+            continue
+        child = os.fork()
+        if child == 0:
+            control.close()
+            start(request, descriptors)
+            return
+        children.add(child)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        control.sendall(b"%d\n" % child)
+
+
+def _load_boto3() -> None:
+    """Import what a first client imports, and read the files that it reads, for each worker's first client."""
+    import boto3.session
+    from botocore.loaders import JSONFileLoader
+
+    read: dict[str, Any] = {}
+    plain = JSONFileLoader.load_file
+
+    def remember(self: JSONFileLoader, path: str) -> Any:
+        read[path] = None
+        return plain(self, path)
+
+    JSONFileLoader.load_file = remember
+    session = boto3.session.Session("none", "none", region_name="us-east-1")
+    session.client("dynamodb", endpoint_url="http://127.0.0.1")
+    for path in read:
+        read[path] = plain(JSONFileLoader(), path)
+    JSONFileLoader.load_file = lambda self, path: read.pop(path, None) or plain(self, path)
+
+
+def start(request: dict[str, Any], descriptors: list[int]) -> None:
+    """Become the worker, with nothing of the template but its modules."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number, descriptor in enumerate(descriptors[:3]):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.set_inheritable(descriptors[3], False)
+    _keep_from_children(descriptors[3])  # open as long as this process lives, which the engine watches
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    time.tzset()
+    os.chdir(request["folder"])
+    run(request["script"], request["mark"])
+
+
+if __name__ == "__main__":
+    del sys.path[0]  # the folder of this file
+    if sys.argv[1] == "template":
+        with suppress(ConnectionError):  # the engine has ended
+            serve(socket.socket(fileno=int(sys.argv[2])))
+    else:
+        run(sys.argv[2], os.environ.pop("_END_MARK"))

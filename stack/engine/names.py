@@ -1,0 +1,249 @@
+"""The names of MiniStack that the wrapper uses: all of them are here, and a MiniStack without one is refused."""
+
+import importlib
+import json
+import sys
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+MADE_FOR = "1.5.33"
+
+# What DynamoDB keeps beside the items. Each is a dictionary by (account, region, key).
+STORES = (
+    "_tables",
+    "_tags",
+    "_ttl_settings",
+    "_pitr_settings",
+    "_kinesis_destinations",
+    "_contributor_insights",
+    "_backups",
+    "_resource_policies",
+    "_exports",
+    "_imports",
+    "_txn_idempotency",
+)
+NAMES = {
+    "app": "app main _collect_scripts _ready_scripts_state _version _state_map _get_module _load_persisted_state",
+    "core.lambda_runtime": "Worker subprocess _workers _lock acquire_worker ensure_spawned release_worker",
+    "core.lambda_runtime.Worker": "_read_stderr _drain_stderr _drain_stderr_bounded invoke",
+    "core.persistence": "load_state _state_format_version",
+    "services.apigateway": "new_uuid handle_execute",
+    "services.dynamodb": "handle_request reset get_state _restore_state _set_item _remove_item _txn_token_store "
+    "_update_counts _INDEX_MEMBERS " + " ".join(STORES),
+}
+
+
+def _import(path: str) -> Any:
+    """Return a module of MiniStack, or a class of one."""
+    module, _, name = path.rpartition(".")
+    return getattr(_import(module), name) if name[0].isupper() else importlib.import_module(f"ministack.{path}")
+
+
+def check() -> None:
+    """End the process with one line if MiniStack lacks one of the names."""
+    for path, names in NAMES.items():
+        try:
+            module = _import(path)
+            missing = next((name for name in names.split() if not hasattr(module, name)), None)
+        except (ImportError, AttributeError) as error:
+            missing = str(error)
+        if missing is not None:
+            sys.exit(
+                f"error: this MiniStack lacks {path}: {missing}; stack/engine was made for MiniStack {MADE_FOR}: "
+                "use that release (MINISTACK_IMAGE in .env, [dependency-groups] in pyproject.toml)"
+            )
+
+
+check()
+app = _import("app")
+lambda_runtime = _import("core.lambda_runtime")
+persistence = _import("core.persistence")
+dynamodb = _import("services.dynamodb")
+apigateway = _import("services.apigateway")
+
+_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+def version() -> str:
+    """Return the release of MiniStack that runs."""
+    return str(app._version())
+
+
+def hooks_are_done() -> bool:
+    """Return whether all scripts of ready.d have ended."""
+    return bool(app._ready_scripts_state["status"] == "completed")
+
+
+def find_hooks_in(folder: str, instead_of: str) -> None:
+    """Run the hooks of ``folder`` where MiniStack would run those of ``instead_of``."""
+    collect = app._collect_scripts
+    app._collect_scripts = lambda *folders: collect(*(one.replace(instead_of, folder) for one in folders))
+
+
+def restore_services_with(restore: Callable[[], None]) -> None:
+    """Call ``restore`` where MiniStack would load the state of its services."""
+    app._load_persisted_state = restore
+
+
+def restore_service(key: str) -> None:
+    """Load the saved state of one service, if there is any."""
+    if key in app._state_map and (state := persistence.load_state(key)):
+        app._get_module(app._state_map[key]).load_persisted_state(state)
+
+
+def services() -> list[str]:
+    """Return the names under which the services' states are saved."""
+    return list(app._state_map)
+
+
+def format_version(service: str) -> int:
+    """Return the newest format of a service's saved state that this MiniStack reads."""
+    return int(persistence._state_format_version(service))
+
+
+def give_each_request_one_id() -> None:
+    """Put one ID into the events of a request to an API and into the answer, as API Gateway does.
+
+    MiniStack alone draws one for the authorizer's event, another for the function's, and a third for the client.
+    """
+    draw, execute = apigateway.new_uuid, apigateway.handle_execute
+
+    async def handle_execute(*arguments: Any, **named: Any) -> Any:
+        request_id = draw()
+        token = _request_id.set(request_id)
+        try:
+            status, headers, body = await execute(*arguments, **named)
+        finally:
+            _request_id.reset(token)
+        return status, {**headers, "apigw-requestid": request_id}, body
+
+    apigateway.new_uuid = lambda: _request_id.get() or draw()
+    apigateway.handle_execute = handle_execute
+
+
+def serve_with(wrap: Callable[[Any], Any]) -> None:
+    """Serve until told to stop, with the ASGI application wrapped."""
+    app.app = wrap(app.app)
+    app.main()
+
+
+# DynamoDB. A table is a dictionary with its items in a dictionary of dictionaries; (hash, range) is a row.
+
+
+def store(name: str) -> dict[Any, Any]:
+    """Return one of STORES, by (account, region, key)."""
+    data: dict[Any, Any] = getattr(dynamodb, name)._data
+    return data
+
+
+def entries(stores: Iterable[str]) -> Iterator[tuple[str, Any, Any]]:
+    """Yield (store, (account, region, key), value)."""
+    for name in stores:
+        for key, value in list(store(name).items()):
+            yield name, key, value
+
+
+def scope(table: Any) -> tuple[str, str, str]:
+    """Return a table's account, region and name."""
+    _, _, _, region, account, _ = table["TableArn"].split(":", 5)
+    return account, region, table["TableName"]
+
+
+def without_items(table: Any) -> dict[str, Any]:
+    """Return what a table has but its items and what is counted from them."""
+    derived = ("items", "ItemCount", "TableSizeBytes", dynamodb._INDEX_MEMBERS)
+    return {name: value for name, value in table.items() if name not in derived}
+
+
+def set_table(key: tuple[str, str, str], described: dict[str, Any]) -> None:
+    """Make a table what ``without_items`` returned; it keeps its items."""
+    table = store("_tables").setdefault(key, {"items": defaultdict(dict)})
+    items = table["items"]
+    table.clear()
+    table.update(described, items=items)
+    dynamodb._update_counts(table)
+
+
+def rows(table: Any) -> Iterator[tuple[tuple[str, str], Any]]:
+    """Yield ((hash, range), item)."""
+    for hash_key, items in table["items"].items():
+        for range_key, one in items.items():
+            yield (hash_key, range_key), one
+
+
+def item(table: Any, row: tuple[str, str]) -> Any:
+    """Return an item, or None."""
+    return table["items"].get(row[0], {}).get(row[1])
+
+
+def load_item(key: tuple[str, str, str], row: tuple[str, str], value: Any) -> None:
+    """Set or, with None, remove an item of a table that nobody asks yet; ``recount`` is to follow."""
+    items = store("_tables")[key]["items"]
+    if value is not None:
+        items.setdefault(row[0], {})[row[1]] = value
+    elif (others := items.get(row[0])) is not None:
+        others.pop(row[1], None)
+        if not others:
+            del items[row[0]]
+
+
+def recount() -> None:
+    """Count the items of every table."""
+    for table in store("_tables").values():
+        dynamodb._update_counts(table)
+
+
+def put(table: Any, row: tuple[str, str], value: Any) -> None:
+    """Set or, with None, remove an item, without telling the watchers."""
+    if value is None:
+        _remove_item(table, *row)
+    else:
+        _set_item(table, *row, value)
+
+
+_set_item, _remove_item = dynamodb._set_item, dynamodb._remove_item
+
+
+def watch(
+    handle: Callable[..., Any],
+    change: Callable[..., Any],
+    token_stored: Callable[..., Any],
+    cleared: Callable[[], None],
+) -> None:
+    """Have requests handled, items changed and everything forgotten under the eyes of these."""
+    handle_request, store_token, reset = dynamodb.handle_request, dynamodb._txn_token_store, dynamodb.reset
+
+    async def handled(*arguments: Any) -> Any:
+        return await handle(handle_request, *arguments)
+
+    def token(name: str, entry: Any) -> None:
+        store_token(name, entry)
+        token_stored(dynamodb._txn_idempotency._scoped(name))
+
+    def forget() -> None:
+        reset()
+        cleared()
+
+    dynamodb.handle_request = handled
+    dynamodb._set_item = lambda table, hash_key, range_key, value: change(
+        _set_item, table, (hash_key, range_key), value
+    )
+    dynamodb._remove_item = lambda table, hash_key, range_key: change(_remove_item, table, (hash_key, range_key))
+    dynamodb._txn_token_store = token
+    dynamodb.reset = forget
+    dynamodb.get_state = lambda: None  # which tells MiniStack to save nothing when it stops
+
+
+def restore_dynamodb() -> None:
+    """Load what a MiniStack without this wrapper has saved."""
+    dynamodb._restore_state(persistence.load_state("dynamodb"))
+    recount()
+
+
+def refusal(why: str) -> tuple[int, dict[str, str], bytes]:
+    """Return the answer that refuses a write; no SDK tries that again."""
+    body = json.dumps({"__type": "com.amazonaws.dynamodb.v20120810#LimitExceededException", "message": why}).encode()
+    return 400, {"Content-Type": "application/x-amz-json-1.0", "x-amz-crc32": str(zlib.crc32(body))}, body

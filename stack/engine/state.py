@@ -1,0 +1,127 @@
+"""The guard before the engine's state: what cannot be read stops the start, and is left as it is."""
+
+import json
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from stack.engine import names
+from stack.engine.journal import DamagedError, Journal, UnreadableError, history, load
+from stack.engine.logs import log
+from stack.engine.tables import Tables
+
+GOOD = "last-good"  # a copy of every service's state that was read without a complaint
+FOLDER = "dynamodb"
+IN_IMAGE = Path(__file__).is_relative_to("/etc/localstack")
+
+
+def open_tables(folder: Path) -> Tables:
+    """Return DynamoDB's tables as they were acknowledged, once all state in the folder is known to be readable."""
+    path = folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        for path in sorted(folder.glob("*.json")):
+            _check(path)
+        path = folder / FOLDER
+        journal = Journal(path, names.version(), log.warning)
+        if not journal.lock():
+            stop(f"another engine is running on {folder}: stop it first")
+        tables = Tables(journal)
+        tables.load(folder / "dynamodb.json")
+    except UnreadableError as error:
+        refuse(str(error))
+    except OSError as error:
+        stop(f"the engine cannot keep its state in {path} ({error.strerror}): make it a folder that can be written to")
+    return tables
+
+
+def _check(path: Path) -> None:
+    """Raise UnreadableError unless MiniStack will read what it saved for a service."""
+    try:
+        saved = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(path, getattr(error, "pos", 0), "it is not JSON") from error
+    if not isinstance(saved, dict) or not isinstance(saved.get("payload", {}), dict):
+        raise DamagedError(path, 0, "it is not what was saved")
+    known = names.format_version(path.stem)
+    if saved.get("__ministack_format__", 0) > known:
+        raise UnreadableError(path, f"has format {saved['__ministack_format__']}, and this engine reads {known}")
+
+
+def restore_services(folder: Path) -> None:
+    """Load every service's state, and keep a copy of it; end the engine if one fails, where MiniStack would go on."""
+    for service in names.services():
+        try:
+            names.restore_service(service)
+        except Exception as error:  # whatever a service makes of it
+            refuse(f"the saved state of {service}, {folder}/{service}.json, cannot be used: {error!r}")
+    (folder / GOOD).mkdir(exist_ok=True)
+    for path in folder.glob("*.json"):
+        draft = folder / GOOD / f"{path.name}.draft"
+        shutil.copy2(path, draft)
+        draft.replace(folder / GOOD / path.name)
+
+
+def refuse(why: str) -> None:
+    """End the engine: one line that says why, and the two ways out."""
+    if IN_IMAGE:
+        restore, wipe = "docker compose run --rm localstack restore", "docker compose down --volumes"
+    else:
+        folder = shlex.quote(os.environ["STATE_DIR"])
+        restore, wipe = f"STATE_DIR={folder} .venv/bin/python -m stack.engine restore", "scripts/down.sh --wipe"
+    stop(
+        f"{why}. It was left untouched, and nothing was started. "
+        f"To go on with the last good copy: {restore}. To forget all data: {wipe}"
+    )
+
+
+def stop(why: str) -> None:
+    """End the process at once, even where a service or the event loop would catch an exception."""
+    sys.stdout.flush()
+    print(f"error: {why}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def restore(folder: Path) -> None:
+    """Put what cannot be read aside, and the last good copy in its place; say what was done."""
+    if not Journal(folder / FOLDER, names.version(), log.warning).lock():
+        stop("the engine is running: stop it first")
+    aside = folder / time.strftime("damaged-%Y%m%dT%H%M%S")
+
+    def put_aside(path: Path) -> None:
+        aside.mkdir(exist_ok=True)
+        shutil.move(path, aside)
+        print(f"==> {path} is now in {aside}")
+
+    for path in sorted(folder.glob("*.json")):
+        try:
+            _check(path)
+            names.restore_service(path.stem)
+        except Exception:  # whatever a service makes of it; it is said when the engine starts
+            put_aside(path)
+            copy = folder / GOOD / path.name
+            if copy.exists():
+                shutil.copy2(copy, path)
+                print(f"==> {path} is the copy of {time.ctime(copy.stat().st_mtime)}")
+    while True:
+        snapshot, journals = history(folder / FOLDER)
+        try:
+            load(folder / FOLDER, names.version(), lambda *_: None)
+            return
+        except UnreadableError as error:
+            if error.path == snapshot:
+                put_aside(error.path)
+                continue
+            for path in journals[journals.index(error.path) + 1 :]:
+                put_aside(path)
+            whole = error.path.read_bytes()
+            put_aside(error.path)
+            if error.offset:
+                error.path.write_bytes(whole[: error.offset])
+                print(f"==> {error.path} has what was written before the damage, {error.offset} bytes")

@@ -1,0 +1,204 @@
+"""The engine as a process of its own, with no hooks: nothing is built in it but what a test builds."""
+
+import io
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from project import CHECKOUT, INHERITED, NO_LIMITS, TLS, answers, aws, free_port, until
+
+ROLE = "arn:aws:iam::000000000000:role/any"
+
+
+@dataclass
+class Engine:
+    """An engine whose package, state and outputs are in one folder."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    settings: dict[str, str] = field(default_factory=dict)
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @classmethod
+    def fresh(cls, folder: Path, **settings: str) -> "Engine":
+        shutil.copytree(CHECKOUT / "stack", folder / "stack", ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "outputs").mkdir()
+        return cls(folder, settings=settings)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def tables(self) -> Path:
+        return self.state / "dynamodb"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **{name: os.environ[name] for name in INHERITED if name in os.environ},
+            "GATEWAY_PORT": str(self.port),
+            "BIND_HOST": "127.0.0.1",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(self.state),
+            "OUTPUTS_DIR": str(self.folder / "outputs"),
+            "TMPDIR": str(self.folder),
+            **self.settings,
+        }
+
+    def launch(self, largest_file: int | None = None) -> "subprocess.Popen[bytes]":
+        """Start the engine, without waiting for it; it may be unable to write files beyond a size."""
+
+        def limit() -> None:
+            if largest_file is not None:
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stack.engine"],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=limit,
+            )
+        return self.process
+
+    def start(self, largest_file: int | None = None) -> "Engine":
+        process = self.launch(largest_file)
+        until("the engine answers", lambda: process.poll() is not None or answers(self.url))
+        assert process.poll() is None, self.log
+        return self
+
+    def refused(self) -> str:
+        """Start the engine, which must end by itself; return the one line that says why."""
+        process = self.launch()
+        assert process.wait(timeout=60) == 1
+        lines = self.log.strip().splitlines()
+        assert len(lines) == 1, self.log
+        assert lines[0].startswith("error: ")
+        return lines[0]
+
+    def restore(self) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "stack.engine", "restore"],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(number)
+            self.process.wait(timeout=60)
+
+    def kill(self) -> None:
+        self.stop(signal.SIGKILL)
+
+    def client(self, service: str) -> Any:
+        return aws(self.url, service)
+
+    def children(self) -> dict[int, str]:
+        """Return the command lines of all processes under the engine."""
+        assert self.process
+        return _below(self.process.pid)
+
+    def direct_children(self) -> set[int]:
+        assert self.process
+        pid = self.process.pid
+        return {
+            int(child)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        }
+
+    @staticmethod
+    def archive(files: dict[str, str]) -> bytes:
+        """Return a function's code as it is uploaded."""
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            for path, text in files.items():
+                file.writestr(path, text)
+        return archive.getvalue()
+
+    def function(self, name: str, source: str, **options: Any) -> None:
+        """Make a Lambda function of one module, or of more files."""
+        files = options.pop("files", {})
+        client = self.client("lambda")
+        client.create_function(
+            FunctionName=name,
+            Runtime="python3.12",
+            Role=ROLE,
+            Handler="handler.handler",
+            Timeout=20,
+            Code={"ZipFile": self.archive({"handler.py": source, **files})},
+            **options,
+        )
+        client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+
+    def api(self, name: str) -> str:
+        """Serve a function at every path of an HTTP API; return the URL."""
+        client = self.client("apigatewayv2")
+        api = client.create_api(Name=name, ProtocolType="HTTP")["ApiId"]
+        integration = client.create_integration(
+            ApiId=api,
+            IntegrationType="AWS_PROXY",
+            IntegrationUri=f"arn:aws:lambda:us-east-1:000000000000:function:{name}",
+            PayloadFormatVersion="2.0",
+        )["IntegrationId"]
+        client.create_route(ApiId=api, RouteKey="$default", Target=f"integrations/{integration}")
+        client.create_stage(ApiId=api, StageName="dev", AutoDeploy=True)
+        return f"{self.url}/_aws/execute-api/{api}/dev"
+
+    def invoke(self, name: str, event: Any = None) -> Any:
+        answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+        return json.loads(answer["Payload"].read())
+
+    def logged(self, name: str) -> list[list[str]]:
+        """Return the lines of each request to a function, in any order."""
+        client = self.client("logs")
+        group = f"/aws/lambda/{name}"
+        found = []
+        for page in client.get_paginator("describe_log_streams").paginate(logGroupName=group):
+            for stream in page["logStreams"]:
+                events = client.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
+                lines = [event["message"] for event in events]
+                found.append([line for line in lines if not line.startswith(("START ", "END ", "REPORT "))])
+        return found
+
+
+def _below(pid: int) -> dict[int, str]:
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            found[child] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+            found.update(_below(child))
+    return found
+
+
+def http(**options: Any) -> httpx.Client:
+    return httpx.Client(timeout=120, verify=TLS, limits=NO_LIMITS, **options)

@@ -1,0 +1,350 @@
+"""State that was acknowledged is there after a kill; state that cannot be read stops the start, and is left."""
+
+import json
+import os
+import re
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import botocore.exceptions
+import pytest
+
+from engine.bare import Engine
+from project import until
+from stack.engine import journal
+
+TABLE = {
+    "TableName": "links",
+    "KeySchema": [{"AttributeName": "code", "KeyType": "HASH"}],
+    "AttributeDefinitions": [{"AttributeName": "code", "AttributeType": "S"}],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+
+
+def put(engine: Engine, *codes: str) -> None:
+    for code in codes:
+        engine.client("dynamodb").put_item(TableName="links", Item={"code": {"S": code}, "text": {"S": "x" * 100}})
+
+
+def codes(engine: Engine) -> list[str]:
+    pages = engine.client("dynamodb").get_paginator("scan").paginate(TableName="links")
+    return sorted(item["code"]["S"] for page in pages for item in page["Items"])
+
+
+@pytest.fixture
+def links(own: Engine) -> Engine:
+    """A running engine with a table that has one item."""
+    own.start()
+    own.client("dynamodb").create_table(**TABLE)
+    put(own, "first")
+    return own
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "lock"
+    }
+
+
+def test_what_was_acknowledged_is_there_after_a_kill(links: Engine) -> None:
+    client = links.client("dynamodb")
+    written: set[str] = set()
+    stopped = False
+
+    def write(worker: int) -> None:
+        number = 0
+        while not stopped:
+            code = f"{worker}-{number}"
+            try:
+                client.put_item(TableName="links", Item={"code": {"S": code}})
+            except botocore.exceptions.BotoCoreError:
+                return
+            written.add(code)
+            number += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        for worker in range(4):
+            pool.submit(write, worker)
+        until("there are some", lambda: len(written) >= 200)
+        links.kill()
+        stopped = True
+    links.start()
+    assert written <= set(codes(links))
+    table = links.client("dynamodb").describe_table(TableName="links")["Table"]
+    assert table["ItemCount"] == len(codes(links))
+
+
+def test_a_counter_is_counted_once_whenever_the_engine_dies(links: Engine) -> None:
+    client = links.client("dynamodb")
+    for number in range(5):
+        for _ in range(10):
+            client.update_item(
+                TableName="links",
+                Key={"code": {"S": "first"}},
+                UpdateExpression="ADD clicks :one",
+                ExpressionAttributeValues={":one": {"N": "1"}},
+            )
+        links.kill()
+        links.start()
+        item = client.get_item(TableName="links", Key={"code": {"S": "first"}})["Item"]
+        assert item["clicks"] == {"N": str(10 * (number + 1))}
+
+
+def test_grown_journals_are_folded_and_the_previous_snapshot_is_kept(links: Engine) -> None:
+    module = links.folder / "stack/engine/journal.py"
+    module.write_text(re.sub(r"FOLD_FILES = \d+", "FOLD_FILES = 1", module.read_text()))
+    for number in range(2):
+        put(links, f"{number}")
+        links.kill()
+        links.start()
+        until("there is a snapshot more", lambda: len(journal.files(links.tables, "snapshot")) == number + 1)  # noqa: B023
+    before = codes(links)
+    assert before == ["0", "1", "first"]
+    links.kill()
+    newest = journal.files(links.tables, "snapshot")[-1]
+    newest.unlink()  # the one before it and the journals between say the same
+    links.start()
+    assert codes(links) == before
+
+
+def test_a_torn_last_record_is_dropped_with_a_line(links: Engine) -> None:
+    put(links, "second", "third")
+    links.kill()
+    newest = journal.files(links.tables, "journal")[-1]
+    os.truncate(newest, newest.stat().st_size - 5)
+    links.start()
+    assert codes(links) == ["first", "second"]
+    assert "was never answered" in links.log
+    put(links, "fourth")
+    links.kill()
+    links.start()
+    assert codes(links) == ["first", "fourth", "second"]
+
+
+def flip(path: Path, offset: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+
+
+def in_the_middle(engine: Engine) -> Path:
+    path = journal.files(engine.tables, "journal")[0]
+    flip(path, path.read_bytes().index(b'"second"'))
+    return path
+
+
+def in_the_snapshot(engine: Engine) -> Path:
+    number = journal.number(journal.files(engine.tables, "journal")[-1])
+    journal.fold(engine.tables, number, "1.5.33")
+    path = journal.files(engine.tables, "snapshot")[-1]
+    flip(path, path.read_bytes().index(b'"second"'))
+    return path
+
+
+def cut_snapshot(engine: Engine) -> Path:
+    path = in_the_snapshot(engine)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-2]))
+    return path
+
+
+def missing_journal(engine: Engine) -> Path:
+    first, second, *_ = journal.files(engine.tables, "journal")
+    first.unlink()
+    return second
+
+
+def newer_format(engine: Engine) -> Path:
+    path = journal.files(engine.tables, "journal")[-1]
+    _, *lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(journal.encode(3, journal.dump({"format": 2, "engine": "1.5.33"})) + b"".join(lines))
+    return path
+
+
+def newer_engine(engine: Engine) -> Path:
+    path = journal.files(engine.tables, "journal")[-1]
+    _, *lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(journal.encode(3, journal.dump({"format": 1, "engine": "1.10.0"})) + b"".join(lines))
+    return path
+
+
+def garbled_service(engine: Engine) -> Path:
+    path = engine.state / "iam.json"
+    path.write_bytes(path.read_bytes()[:-20])
+    return path
+
+
+def empty_service(engine: Engine) -> Path:
+    path = engine.state / "iam.json"
+    path.write_bytes(b"")
+    return path
+
+
+def newer_service(engine: Engine) -> Path:
+    path = engine.state / "iam.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "__ministack_format__": 99}))
+    return path
+
+
+def odd_service(engine: Engine) -> Path:
+    path = engine.state / "lambda.json"
+    path.write_text(json.dumps({"__ministack_format__": 2, "payload": {"functions": 5}}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("damage", "left"),
+    [
+        (in_the_middle, ["first"]),
+        (in_the_snapshot, ["first", "second", "third"]),
+        (cut_snapshot, ["first", "second", "third"]),
+        (missing_journal, None),
+        (newer_format, ["first", "second"]),
+        (newer_engine, ["first", "second"]),
+        (garbled_service, ["first", "second", "third"]),
+        (empty_service, ["first", "second", "third"]),
+        (newer_service, ["first", "second", "third"]),
+        (odd_service, ["first", "second", "third"]),
+    ],
+)
+def test_state_that_cannot_be_read_stops_the_start_and_its_last_good_copy_can_be_taken(
+    links: Engine, damage: Callable[[Engine], Path], left: list[str] | None
+) -> None:
+    links.client("iam").create_role(RoleName="kept", AssumeRolePolicyDocument="{}")
+    put(links, "second")
+    links.stop()
+    links.start()
+    put(links, "third")
+    links.stop()
+    damaged = damage(links)
+    before = contents(links.state)
+    line = links.refused()
+    assert str(damaged) in line
+    assert "left untouched" in line
+    assert "--wipe" in line
+    (command,) = re.findall(r"go on with the last good copy: (.*?)\. To forget", line)
+    assert command.endswith("-m stack.engine restore")
+    assert before.items() <= contents(links.state).items()
+    printed = links.restore()
+    assert str(damaged) in printed
+    links.start()
+    if left is not None:
+        assert codes(links) == left
+    else:
+        assert links.client("dynamodb").list_tables()["TableNames"] == []
+    assert [role["RoleName"] for role in links.client("iam").list_roles()["Roles"]] == ["kept"]
+    assert any(path.name == damaged.name for path in links.state.glob("damaged-*/*"))
+
+
+def test_a_folder_that_cannot_be_written_to_stops_the_start(own: Engine) -> None:
+    own.state.write_text("a file")
+    assert str(own.state) in own.refused()
+    assert own.state.read_text() == "a file"
+
+
+def test_two_engines_do_not_share_their_state(links: Engine, tmp_path: Path) -> None:
+    other = Engine.fresh(tmp_path / "other", STATE_DIR=str(links.state))
+    assert "another engine is running" in other.refused()
+    put(links, "second")
+
+
+def test_a_full_disk_refuses_writes_and_loses_nothing(links: Engine) -> None:
+    put(links, "second")
+    links.stop()
+    links.start(largest_file=1500)
+    client = links.client("dynamodb")
+    written = ["first", "second"]
+    with pytest.raises(botocore.exceptions.ClientError, match="nothing was written") as refused:  # noqa: PT012
+        for number in range(50):
+            put(links, f"more-{number}")
+            written.append(f"more-{number}")
+    assert refused.value.response["Error"]["Code"] == "LimitExceededException"
+    with pytest.raises(botocore.exceptions.ClientError, match="nothing was written"):
+        client.create_table(**{**TABLE, "TableName": "another"})
+    assert client.list_tables()["TableNames"] == ["links"]
+    assert codes(links) == sorted(written)
+    assert links.log.count("error: nothing more can be written") == 1
+    links.kill()
+    links.start()
+    assert codes(links) == sorted(written)
+    put(links, "there is room again")
+
+
+def test_a_transaction_that_was_refused_is_not_taken_for_done(links: Engine) -> None:
+    links.stop()
+    links.start(largest_file=4000)
+    transaction = {
+        "TransactItems": [{"Put": {"TableName": "links", "Item": {"code": {"S": "big"}, "text": {"S": "x" * 9000}}}}],
+        "ClientRequestToken": "the-same",
+    }
+    for _ in range(2):
+        with pytest.raises(botocore.exceptions.ClientError, match="nothing was written"):
+            links.client("dynamodb").transact_write_items(**transaction)
+    assert codes(links) == ["first"]
+
+
+def test_a_reset_empties_the_journal(links: Engine) -> None:
+    import httpx
+
+    assert httpx.post(f"{links.url}/_ministack/reset").status_code == 200
+    links.client("dynamodb").create_table(**TABLE)
+    put(links, "after")
+    links.kill()
+    assert not any(b"first" in data for data in contents(links.tables).values())
+    links.start()
+    assert codes(links) == ["after"]
+
+
+def test_without_persistence_nothing_is_written(own: Engine) -> None:
+    own.settings["PERSIST_STATE"] = "0"
+    own.start()
+    own.client("dynamodb").create_table(**TABLE)
+    put(own, "first")
+    own.stop()
+    assert not own.state.exists()
+
+
+def test_state_of_a_ministack_without_the_journal_is_taken_over(own: Engine) -> None:
+    def plain() -> Any:
+        import subprocess
+        import sys
+
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ministack"],
+            env=own.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        from project import answers
+
+        until("MiniStack answers", lambda: answers(own.url))
+        return process
+
+    process = plain()
+    own.client("dynamodb").create_table(**TABLE)
+    put(own, "old")
+    process.terminate()
+    process.wait()
+    assert (own.state / "dynamodb.json").exists()
+    own.start()
+    put(own, "new")
+    own.kill()
+    own.start()
+    assert codes(own) == ["new", "old"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+def test_a_stop_withdraws_the_outputs(own: Engine, number: int) -> None:
+    own.start()
+    for name in ("api_id", "api_url"):
+        (own.folder / "outputs" / name).write_text("published\n")
+    own.stop(number)
+    assert [*(own.folder / "outputs").iterdir()] == []
+    assert own.process
+    assert own.process.returncode == 0
+    assert "Traceback" not in own.log

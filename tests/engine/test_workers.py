@@ -1,0 +1,201 @@
+"""Functions' processes: what they print is under its own request, and no two of them share anything but code."""
+
+import json
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from engine.bare import Engine, http
+from project import until
+from stack.engine.workers import AHEAD
+
+PRINTS = r"""
+import os, subprocess, sys, threading
+print("loaded")
+def handler(event, context):
+    for number in range(event["lines"]):
+        print(event["name"], number)
+    print(event["name"], "on stderr", file=sys.stderr)
+    thread = threading.Thread(target=print, args=(event["name"], "by a thread"))
+    thread.start()
+    thread.join()
+    subprocess.run(["sh", "-c", "echo $0 by a child; echo $0 by a child on stderr >&2", event["name"]], check=True)
+    os.write(2, b"\xff is no text\n")
+    sys.stdout.write(event["name"] + " without an end")
+    if event.get("raise"):
+        raise ValueError("raised")
+    if event.get("exit"):
+        sys.stdout.flush()
+        os._exit(3)
+    return event["name"]
+"""
+
+WHO = """
+import os, random, secrets, sys, time, uuid
+import boto3
+seen = []
+def handler(event, context):
+    import botocore
+    seen.append(event)
+    boto3.changed = getattr(boto3, "changed", 0) + 1
+    botocore.session.Session.SESSION_VARIABLES["changed"] = 1
+    os.environ["CHANGED"] = os.environ.get("CHANGED", "") + "1"
+    time.sleep(0.2)
+    return {
+        "pid": os.getpid(), "seen": len(seen), "changed": boto3.changed, "environment": os.environ["CHANGED"],
+        "random": random.random(), "secret": secrets.token_hex(), "uuid": str(uuid.uuid4()), "time": time.time(),
+        "path": sys.path[:2], "folder": os.getcwd(), "argv": sys.argv, "main": sys.modules["__main__"].__file__,
+        "names": sorted(name for name in os.environ), "zone": time.tzname[0], "boto3": boto3.__file__,
+        "modules": [name for name in ("stack", "ministack", "gate", "names") if name in sys.modules],
+        "input": sys.stdin.fileno() != 0 and os.read(0, 10).decode(), "parent": os.getppid(),
+    }
+"""
+
+
+def names_of(event: dict[str, object], first: bool) -> list[str]:
+    name = event["name"]
+    return (["loaded"] if first else []) + [
+        *(f"{name} {number}" for number in range(int(str(event["lines"])))),
+        f"{name} on stderr",
+        f"{name} by a thread",
+        f"{name} by a child",
+        f"{name} by a child on stderr",
+        "\ufffd is no text",
+        f"{name} without an end",
+    ]
+
+
+def test_every_line_is_under_its_own_request(engine: Engine) -> None:
+    engine.function("prints", PRINTS)
+    events: list[dict[str, object]] = [
+        {"name": f"request-{number}", "lines": (0, 1, 3000)[number % 3]} for number in range(12)
+    ]
+    for event in events:
+        assert engine.invoke("prints", event) == event["name"]
+    assert sorted(engine.logged("prints")) == sorted(names_of(event, event is events[0]) for event in events)
+
+
+@pytest.mark.parametrize("end", ["raise", "exit"])
+def test_the_last_lines_of_a_function_that_fails_are_logged(engine: Engine, end: str) -> None:
+    engine.function(end, PRINTS)
+    event = {"name": "last", "lines": 100, end: True}
+    assert "errorMessage" in engine.invoke(end, event)
+    assert engine.invoke(end, {"name": "next", "lines": 1}) == "next"
+    wanted = [names_of(event, True), names_of({"name": "next", "lines": 1}, True)]
+    for lines in engine.logged(end):  # of a failure, what was raised is logged after them
+        assert lines[: len(wanted[0])] == wanted[0] or lines == wanted[1]
+
+
+def test_lines_of_requests_at_once_are_not_mixed_up(engine: Engine) -> None:
+    engine.function("crowd", PRINTS)
+    events: list[dict[str, object]] = [{"name": f"request-{number}", "lines": 50} for number in range(24)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda event: engine.invoke("crowd", event), events))
+    logged = [[line for line in lines if line != "loaded"] for lines in engine.logged("crowd")]
+    assert sorted(logged) == sorted(names_of(event, False) for event in events)
+
+
+def test_workers_share_nothing_that_one_of_them_changed(engine: Engine) -> None:
+    engine.function("who", WHO, Environment={"Variables": {"OWN": "1", "TZ": "XYZ-3"}})
+    engine.function("other", WHO)
+    with ThreadPoolExecutor(4) as pool:
+        one = list(pool.map(lambda _: engine.invoke("who", {}), range(4)))
+    other = engine.invoke("other", {})
+    assert len({answer["pid"] for answer in [*one, other]}) == 5
+    for answer in [*one, other]:
+        assert (answer["seen"], answer["changed"], answer["environment"]) == (1, 1, "1")
+        assert answer["modules"] == []
+        assert answer["argv"] == [answer["main"]]
+        assert answer["path"][0] == answer["folder"]
+        assert not any("stack/engine" in path for path in answer["path"])
+        assert "_END_MARK" not in answer["names"]
+        assert "PYTHONPATH" not in answer["names"]
+        assert answer["input"] == ""
+    for kind in ("random", "secret", "uuid"):
+        assert len({answer[kind] for answer in [*one, other]}) == 5
+    assert {answer["zone"] for answer in one} == {"XYZ"}
+    assert other["zone"] != "XYZ"
+    assert "OWN" not in other["names"]
+    assert len({answer["parent"] for answer in [*one, other]}) == 1  # they are forked
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "variables"),
+    [
+        ("bundled", {"boto3/__init__.py": "bundled = True"}, {}),
+        ("optimized", {}, {"PYTHONOPTIMIZE": "1"}),
+    ],
+)
+def test_a_function_that_would_notice_the_fork_gets_a_python_of_its_own(
+    engine: Engine, name: str, files: dict[str, str], variables: dict[str, str]
+) -> None:
+    source = "import boto3, sys\ndef handler(event, context): return [hasattr(boto3, 'bundled'), sys.flags.optimize]"
+    engine.function(name, source, files=files, Environment={"Variables": variables})
+    assert engine.invoke(name) == [bool(files), int(variables.get("PYTHONOPTIMIZE", 0))]
+
+
+def test_a_function_is_loaded_again_after_its_code_changed(engine: Engine) -> None:
+    engine.function("edited", "def handler(event, context): return 1")
+    assert engine.invoke("edited") == 1
+    client = engine.client("lambda")
+    archive = engine.archive({"handler.py": "def handler(event, context): return 2"})
+    client.update_function_code(FunctionName="edited", ZipFile=archive)
+    until("the edit is live", lambda: engine.invoke("edited") == 2)
+
+
+def test_functions_run_when_the_process_that_forks_them_was_killed(own: Engine) -> None:
+    own.start()
+    own.function("first", "import os\ndef handler(event, context): return os.getpid()")
+    assert own.invoke("first")
+    (template,) = [
+        pid for pid, line in own.children().items() if "function.py template" in line and pid in own.direct_children()
+    ]
+    os.kill(template, signal.SIGKILL)
+    for name in ("second", "third"):
+        own.function(name, "def handler(event, context): return 2")
+        assert own.invoke(name) == 2
+
+
+def test_a_timed_out_function_is_ended(engine: Engine) -> None:
+    source = "import os, time\ndef handler(event, context):\n print(os.getpid(), flush=True)\n time.sleep(60)"
+    engine.function("late", source)
+    engine.client("lambda").update_function_configuration(FunctionName="late", Timeout=1)
+    engine.client("lambda").get_waiter("function_updated_v2").wait(FunctionName="late", WaiterConfig={"Delay": 1})
+    assert "timed out" in json.dumps(engine.invoke("late"))
+    ((pid, *_),) = engine.logged("late")
+    until("the worker has ended", lambda: int(pid) not in engine.children())
+
+
+def test_workers_are_started_ahead_once_the_stack_is_up(own: Engine) -> None:
+    hook = own.folder / "init/ready.d/01.py"
+    hook.parent.mkdir(parents=True)
+    hook.write_text(
+        "import base64, boto3, os\n"
+        "client = boto3.client('lambda', endpoint_url='http://127.0.0.1:' + os.environ['GATEWAY_PORT'])\n"
+        f"code = base64.b64decode('{__import__('base64').b64encode(own.archive({'handler.py': WHO})).decode()}')\n"
+        "client.create_function(FunctionName='f', Runtime='python3.12', Role='arn:aws:iam::000000000000:role/r',"
+        " Handler='handler.handler', Code={'ZipFile': code})\n"
+        "client.get_waiter('function_active_v2').wait(FunctionName='f')\n"
+        "client.invoke(FunctionName='f', Payload=b'{}')\n"
+    )
+    own.start()
+    until("the workers are there", lambda: len(own.children()) == AHEAD + 1)
+    with http() as client, ThreadPoolExecutor(AHEAD) as pool:
+        assert client.get(f"{own.url}/_ministack/ready").json()["failed"] == 0
+        pids = set(pool.map(lambda _: own.invoke("f", {})["pid"], range(AHEAD)))
+    assert pids <= own.children().keys()
+    assert len(own.children()) == AHEAD + 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_process_outlives_the_engine(own: Engine, number: int) -> None:
+    own.start()
+    own.function("who", WHO)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: own.invoke("who", {}), range(4)))
+    pids = own.children()
+    assert len(pids) == 5
+    own.stop(number)
+    until("they have ended", lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))  # noqa: PTH110
