@@ -3,15 +3,18 @@
 import logging
 import os
 import re
+from pathlib import Path
 
 HOOK_PRINTED = re.compile(r" *stdout: \n?")
+HOOK_STARTS = "Running ready script:"
 
 
 class Filter(logging.Filter):
     """Let through what the hooks print, as they print it, and every warning and error."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.WARNING or record.name == __name__ or _is_of_a_hook(record)
+        starts = str(record.msg).startswith(HOOK_STARTS)
+        return record.levelno >= logging.WARNING or record.name == __name__ or starts or _is_of_a_hook(record)
 
 
 class Formatter(logging.Formatter):
@@ -20,6 +23,8 @@ class Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if _is_of_a_hook(record):
             return HOOK_PRINTED.sub("", record.getMessage(), count=1)
+        if str(record.msg).startswith(HOOK_STARTS):
+            return f"==> running {Path(record.getMessage()).name}"
         if record.name == __name__ and record.levelno < logging.WARNING:
             return f"==> {record.getMessage()}"
         return super().format(record)

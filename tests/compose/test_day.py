@@ -10,7 +10,7 @@ from session import session
 from .containers import Containers
 
 pytestmark = pytest.mark.compose
-READY = "watching lambdas/ and stack/"
+READY = "watching lambdas/, stack/ and .env"
 LINK = {"long_url": "https://example.com/", "code": "mine"}
 
 
