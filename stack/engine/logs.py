@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 HOOK_PRINTED = re.compile(r" *stdout: \n?")
-HOOK_STARTS = "Running ready script:"
+HOOK_STARTS = ("Running init script:", "Running ready script:")
 
 
 class Filter(logging.Filter):

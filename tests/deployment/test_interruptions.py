@@ -107,7 +107,7 @@ def test_functions_that_stay_pending_become_active_again(
 def test_functions_that_are_pending_in_the_saved_state_are_active_after_a_start(built: Project) -> None:
     builds.succeed(built)
     built.down()
-    (state,) = built.state.rglob("lambda.json")
+    (state,) = built.state.glob("*/lambda.json")
     text = state.read_text()
     assert '"State": "Active"' in text
     state.write_text(text.replace('"State": "Active"', '"State": "Pending"').replace('"Successful"', '"InProgress"'))
