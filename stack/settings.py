@@ -1,7 +1,7 @@
-"""The settings of the project: one table, which has everything about each (README, "Settings").
+"""The settings of the project: one table, which has everything about each (docs/settings.md).
 
 A new setting is a line of .env, a row of ``Settings``, and its use. The tests name the line of the
-README, or of the Compose files, that has to follow.
+page, or of the Compose files, that has to follow.
 """
 
 import enum

@@ -16,10 +16,25 @@ from stack.definition import DEFINITION
 from stack.model import Function, Route, Table
 
 README = (CHECKOUT / "README.md").read_text()
-RECIPE = README[README.index("## Add your own") : README.index("## See it")]
+RECIPE = README[README.index("## Add your own") : README.index("## Stop and wipe")]
 # Under another name, for a user may have followed the recipe in this checkout.
-HANDLER, FUNCTION = re.findall(r"```python\n(.*?)```", RECIPE.replace("stats", "recipe"), re.DOTALL)
-ENTRY = f"        {FUNCTION.strip()},\n"
+NOTES, NOTES_ENTRY = re.findall(r"```python\n(.*?)```", RECIPE.replace("notes", "jottings"), re.DOTALL)
+HANDLER = '''"""``GET /recipe/{code}``: how often a link was followed."""
+
+import json
+import os
+import boto3
+
+dynamodb = boto3.client("dynamodb")
+
+def handler(event, context):
+    key = {"code": {"S": event["pathParameters"]["code"]}}
+    link = dynamodb.get_item(TableName=os.environ["TABLE"], Key=key, ConsistentRead=True).get("Item")
+    if link is None:
+        return {"statusCode": 404}
+    return {"statusCode": 200, "body": json.dumps({"clicks": int(link["click_count"]["N"])})}
+'''
+ENTRY = '        Function("recipe", (Route("GET /recipe/{code}"),), reads=("shortlinks",)),\n'
 KEY = "GET /recipe/{code}"
 LINK = {"long_url": "https://example.com/", "code": "counted"}
 
@@ -148,40 +163,40 @@ def test_a_function_under_a_new_name_takes_its_routes_along(built: Project, lamb
     builds.succeed(built)
 
 
-NOTES = """
-import json
-import os
-import boto3
+def test_the_readmes_function_with_a_table_of_its_own_works_as_it_is_written(project: Project) -> None:
+    folder = project.folder / "lambdas/jottings"
+    folder.mkdir()
+    (folder / "handler.py").write_text(NOTES)
+    project.define(f"{NOTES_ENTRY.strip()},\n")
+    tables = "    tables=("
+    edit_definition(project, tables, f'{tables}Table("jottings", key="id"), ')
+    stack = project.up()
+    with stack.http() as client:
+        token = {"Authorization": f"Bearer {stack.token('user-7')}"}
+        assert client.post("/jottings", json={"text": "hello"}).status_code == 401
+        assert client.post("/jottings", json={}, headers=token).json() == {"error": "text is missing"}
+        note = client.post("/jottings", json={"text": "hello"}, headers=token).json()
+        assert (note["text"], note["owner"]) == ("hello", "user-7")
+        assert client.get(f"/jottings/{note['id']}").json() == note
+        assert client.get("/jottings/unknown").status_code == 404
 
-TABLE = os.environ["TABLE"]
-dynamodb = boto3.client("dynamodb")
 
-def handler(event, context):
-    if event["routeKey"].startswith("POST"):
-        dynamodb.put_item(TableName=TABLE, Item={"id": {"S": "first"}, "text": {"S": event["body"]}})
-        return {"statusCode": 201}
-    found = dynamodb.get_item(TableName=TABLE, Key={"id": {"S": event["pathParameters"]["id"]}})
-    return {"statusCode": 200, "body": found["Item"]["text"]["S"]}
-"""
-
-
-def test_a_function_with_a_table_of_its_own_is_two_entries_and_a_folder(built: Project, lambdas: Path) -> None:
-    write(lambdas, "notes", NOTES)
-    routes = (Route("POST /notes", authorized=True), Route("GET /notes/{id}"))
-    notes = Function("notes", routes, reads=("notes",), writes=("notes",))
-    definition = replace(builds.with_function(notes), tables=(*DEFINITION.tables, Table("notes", key="id")))
+def test_tables_stay_when_their_entry_and_function_go(built: Project, lambdas: Path) -> None:
+    write(lambdas, "jottings", NOTES)
+    routes = (Route("POST /jottings", authorized=True), Route("GET /jottings/{id}"))
+    jottings = Function("jottings", routes, reads=("jottings",), writes=("jottings",))
+    definition = replace(builds.with_function(jottings), tables=(*DEFINITION.tables, Table("jottings", key="id")))
     for prefix in ("", "team-"):
         done = builds.succeed(built, definition, lambdas, NAME_PREFIX=prefix)
-        assert ("table", f"{prefix}notes") in done.changes("created")
+        assert ("table", f"{prefix}jottings") in done.changes("created")
         stack = built.stack
         with stack.http(headers={"Authorization": f"Bearer {stack.token()}"}) as client:
-            assert client.post("/notes", content="hello", headers={"Content-Type": "text/plain"}).status_code == 201
-            assert client.get("/notes/first").text == "hello"
-        assert stack.client("dynamodb").scan(TableName=f"{prefix}notes")["Count"] == 1
+            assert client.post("/jottings", json={"text": "hello"}).status_code == 201
+        assert stack.client("dynamodb").scan(TableName=f"{prefix}jottings")["Count"] == 1
     removed = builds.succeed(built).changes("removed")
-    assert ("function", "notes") in removed
+    assert ("function", "jottings") in removed
     assert not {kind for kind, _ in removed} & {"table"}
-    assert built.stack.client("dynamodb").scan(TableName="notes")["Count"] == 1
+    assert built.stack.client("dynamodb").scan(TableName="jottings")["Count"] == 1
     builds.empty(built)
     builds.succeed(built)
 

@@ -13,6 +13,7 @@ from project import CHECKOUT, DEFAULTS, Project, answers
 from session import session
 
 README = (CHECKOUT / "README.md").read_text()
+DEVELOP = (CHECKOUT / "docs/develop.md").read_text()
 DEAD = "http://127.0.0.1:9"  # nothing listens there
 PROXIES = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), DEAD)
 SHELLS: dict[str, dict[str, str | None]] = {  # None: not set
@@ -187,7 +188,8 @@ def test_test_starts_pytest(shell: Hostile) -> None:
 
 @pytest.mark.parametrize("block", ["curl", "httpx", "here()"])
 def test_the_readmes_commands_work_as_they_are_pasted(shell: Hostile, block: str) -> None:
-    section = README[README.index("## Call it") : README.index("### What it answers")]
+    section = README[README.index("## Call it") : README.index("## Change a function")]
+    section += DEVELOP[DEVELOP.index("## Call the API") : DEVELOP.index("## Deploy to another")]
     (found,) = [
         part for part in section.split("```")[1::2] if block in part and ("import httpx" in part) == (block == "httpx")
     ]

@@ -27,7 +27,7 @@ def checkout(tmp_path: Path) -> Project:
     folder = project.folder / "lambdas/of-a-user"
     folder.mkdir()
     (folder / "handler.py").write_text(HANDLER)
-    project.define('        Function("of-a-user", (Route("GET /of-a-user/{code}"),)),\n')
+    project.define('        Function("of-a-user", (Route("GET /of-a-user/{id}"),)),\n')
     return project
 
 

@@ -15,7 +15,7 @@ import yaml
 
 from project import CHECKOUT, DEFAULTS, Project
 
-README = (CHECKOUT / "README.md").read_text()
+DEVELOP = (CHECKOUT / "docs/develop.md").read_text()
 SCRIPTS = sorted(path.name for path in (CHECKOUT / "scripts").iterdir() if path.is_file())
 
 
@@ -161,8 +161,8 @@ def test_an_install_that_fails_says_so_and_is_tried_again(bare: Project, tmp_pat
 
 
 @pytest.mark.parametrize("shell", [shell for shell in ("bash", "zsh") if shutil.which(shell)])
-def test_the_readmes_aws_commands_work_as_they_are(shared: Project, shell: str) -> None:
-    section = README[README.index("The engine is an AWS endpoint like any other") :]
+def test_the_documented_aws_commands_work_as_they_are(shared: Project, shell: str) -> None:
+    section = DEVELOP[DEVELOP.index("The engine is an AWS endpoint like any other") :]
     commands = section.partition("```sh\n")[2].partition("```")[0]
     commands = commands.replace("http://127.0.0.1:4566", shared.engine)
     commands = commands.replace("outputs/api_id", str(shared.outputs / "api_id"))
