@@ -44,7 +44,7 @@ class Shot:
 
 @dataclass
 class Times:
-    """What was seen of one shot over one number of connections, in all rounds together."""
+    """Collect the times of one shot over one number of connections, in all rounds together."""
 
     milliseconds: list[float] = field(default_factory=list)
     seconds: float = 0.0  # of the clock, in all rounds

@@ -12,15 +12,16 @@ import pytest
 from project import DEFAULTS, TLS, Project
 from stack.aws import OPTIONS, Aws, Local
 from stack.aws_errors import EXPLAINED, explain
+from stack.checks import check
 from stack.definition import DEFINITION
 from stack.deploy import build
-from stack.model import Definition, Function, check
+from stack.model import Definition, Function
 from stack.settings import Settings
 
 
 @dataclass(frozen=True)
 class Done:
-    """How a build ended: what it printed, and its error, or an empty string."""
+    """Hold the end of a build: what it printed, and its error, or an empty string."""
 
     printed: str
     error: str

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asks of the engine."""
+    """Hold a client's request to the engine."""
 
     method: str
     path: str

@@ -20,7 +20,8 @@ from typing import Any
 
 from stack.aws import Aws, Local
 from stack.aws_errors import EXPLAINED, explain
-from stack.model import Definition, load
+from stack.checks import load
+from stack.model import Definition
 from stack.settings import Settings
 
 LOOK_EVERY = 0.3  # seconds

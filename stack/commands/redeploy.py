@@ -17,6 +17,7 @@ from botocore.exceptions import HTTPClientError
 
 from stack.aws import Aws, Local
 from stack.aws_errors import EXPLAINED, explain
+from stack.checks import load
 from stack.commands import logs
 from stack.commands.dev import DONE, ENGINE_GONE, READY
 from stack.deploy import loading, package
@@ -25,7 +26,7 @@ from stack.deploy.resources import function as functions
 from stack.deploy.steps import Change, Ensured, side_by_side
 from stack.engine import neighbours
 from stack.errors import PackageError
-from stack.model import Definition, Function, load
+from stack.model import Definition, Function
 from stack.settings import PROJECT, Settings
 
 FAILED = "failed"  # an outcome: it is unknown what serves
@@ -143,7 +144,7 @@ def undescribed(definition: Definition, document: Path = PROJECT / "openapi.yaml
         return
     routes = {route.key for route in definition.routes}
     yield from (f"openapi.yaml does not describe {key} yet" for key in sorted(routes - described))
-    yield from (f"openapi.yaml describes {key}, which is no route" for key in sorted(described - routes))
+    yield from (f"openapi.yaml describes {key}, which is not a route" for key in sorted(described - routes))
 
 
 def say(line: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from stack import http_client
 from stack.aws import Aws, Local
 from stack.aws_errors import EXPLAINED, explain
+from stack.checks import load
 from stack.commands import logs
 from stack.deploy import mark, package
 from stack.deploy.resources import function as functions
@@ -21,7 +22,7 @@ from stack.engine.embedded import Embedded
 from stack.engine.folder import Running
 from stack.engine.health import State, look
 from stack.errors import PackageError
-from stack.model import Definition, Function, load
+from stack.model import Definition, Function
 from stack.outputs import API_ID_FILE, API_URL_FILE
 from stack.settings import Settings
 

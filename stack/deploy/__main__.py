@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from stack import dotenv, model, outputs
+from stack import checks, dotenv, outputs
 from stack.aws import Aws, Local, Remote
 from stack.aws_errors import EXPLAINED, explain
 from stack.deploy import build, region
@@ -50,7 +50,7 @@ def _build_locally(parts: tuple[str, ...]) -> None:
     settings = Settings.from_environment(os.environ)
     # A hook runs where its engine does, and GATEWAY_PORT is where that engine listens.
     target = Local(int(os.environ.get("GATEWAY_PORT") or 4566), settings.aws_default_region)
-    definition = model.load(settings.name_prefix)
+    definition = checks.load(settings.name_prefix)
     region.check(target, definition)
     _build(parts, definition, settings, Aws(_services(parts), target))
 
@@ -58,7 +58,7 @@ def _build_locally(parts: tuple[str, ...]) -> None:
 def _build_remotely(parts: tuple[str, ...]) -> None:
     settings = Settings.from_environment(dotenv.load())
     _refuse_weak_secret(settings.jwt_secret)
-    definition = model.load(settings.name_prefix)
+    definition = checks.load(settings.name_prefix)
     aws = Aws(_services(parts), Remote())
     # The local stack's outputs stay what they are.
     settings = dataclasses.replace(settings, outputs_dir=settings.outputs / f"{aws.account}-{aws.region}")

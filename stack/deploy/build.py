@@ -31,7 +31,7 @@ API_SERVICES = ("sts", "iam", "lambda", "apigatewayv2", "dynamodb")
 
 @dataclass(frozen=True)
 class Source:
-    """What a function is made from: its entry in the definition, its code and its environment."""
+    """Hold what a function is made from: its entry in the definition, its code and its environment."""
 
     function: Function
     package: Package

@@ -32,7 +32,7 @@ CONFLICTS = {
 
 
 class Change(StrEnum):
-    """What a step did, or found."""
+    """Name what a step did, or found."""
 
     CREATED = "created"
     UPDATED = "updated"

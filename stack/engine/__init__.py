@@ -1,1 +1,1 @@
-"""The engine: MiniStack with a queue before it, and the look at any engine's health."""
+"""The engine: MiniStack with a queue, a journal and fast workers; how it starts and stops; its health."""

@@ -21,7 +21,7 @@ Message = dict[str, Any]
 
 
 class Mailbox:
-    """What a client sends: a look ahead finds out that it left, and loses nothing of what it sent before."""
+    """Receive from a client. A look ahead tells if the client left, and loses nothing that it sent before."""
 
     def __init__(self, receive: Callable[[], Awaitable[Message]]) -> None:
         self.receive = receive

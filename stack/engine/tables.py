@@ -31,7 +31,7 @@ Row = tuple[str, str]  # hash key and range key; MiniStack has a filler where a 
 
 
 class Request:
-    """What a request changes, and how it was before."""
+    """Remember what a request changes, and how it was before."""
 
     def __init__(self, written: dict[tuple[str, Scope], bytes] | None) -> None:
         self.open = True

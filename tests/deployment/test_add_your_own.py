@@ -47,7 +47,7 @@ def edit_definition(project: Project, old: str, new: str) -> None:
 
 
 def add(project: Project) -> None:
-    """What the recipe says."""
+    """Add the function ``recipe``."""
     folder = project.folder / "lambdas/recipe"
     folder.mkdir()
     (folder / "handler.py").write_text(HANDLER)

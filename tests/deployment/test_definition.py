@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from project import CHECKOUT, Project
+from stack.checks import check, load
 from stack.definition import DEFINITION
-from stack.model import check, load
 
 SOURCE = (CHECKOUT / "stack/definition.py").read_text()
 LAST = '        Function("authorizer", settings=("JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE")),\n'
@@ -17,7 +17,7 @@ LINE = SOURCE[: SOURCE.index(LAST)].count("\n") + 2  # of an entry after the las
 LOAD = """
 import json, sys
 import stack
-from stack import model
+from stack import checks, model
 from stack.errors import DeployError
 
 said = []
@@ -26,7 +26,7 @@ for source in json.load(sys.stdin):
     sys.modules.pop("stack.definition", None)
     vars(stack).pop("definition", None)
     try:
-        model.load()
+        checks.load()
         said.append("loaded")
     except DeployError as error:
         said.append(str(error))
