@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stack.errors import DefinitionError
+from stack.errors import DeployError
 from stack.model import FILE, PATH, Authorizer, Definition, Entry, Function, Route, Table, error_at, table_variable
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html
@@ -23,29 +23,29 @@ VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]+")
 def load(prefix: str = "") -> Definition:
     """Return the definition of stack/definition.py, checked, under names that start with ``prefix``.
 
-    Raises DefinitionError with the file and the line of whatever is wrong in it.
+    Raises DeployError with the file and the line of whatever is wrong in it.
     """
     try:
         from stack import definition
     except SyntaxError as error:
         if error.filename != str(PATH):
             raise
-        raise DefinitionError(f"{FILE}, line {error.lineno}: {error.msg}") from error
+        raise DeployError(f"{FILE}, line {error.lineno}: {error.msg}") from error
     except Exception as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(PATH)]
         if not lines:
             raise
-        raise DefinitionError(f"{FILE}, line {lines[-1]}: {error}") from error
+        raise DeployError(f"{FILE}, line {lines[-1]}: {error}") from error
     found = getattr(definition, "DEFINITION", None)
     if not isinstance(found, Definition):
-        raise DefinitionError(f"{FILE}: DEFINITION is missing; write DEFINITION = Definition(…)")
+        raise DeployError(f"{FILE}: DEFINITION is missing; write DEFINITION = Definition(…)")
     prefixed = found.prefixed(prefix)
     check(prefixed)
     return prefixed
 
 
 def check(definition: Definition) -> None:
-    """Raise DefinitionError for the first entry that AWS would not take, or that contradicts another."""
+    """Raise DeployError for the first entry that AWS would not take, or that contradicts another."""
     _check_text(definition, "api", definition.api)
     if not API_NAME.fullmatch(definition.stack_name):
         raise error_at(definition, f"the API's name {definition.stack_name!r} must have 1 to 128 characters")
@@ -116,7 +116,7 @@ def _check_function(definition: Definition, function: Function, tables: set[str]
 
 
 def _members(definition: Definition, name: str, value: Any, kind: type) -> tuple[Any, ...]:
-    """Return the entries of ``tables`` or ``functions``; raise DefinitionError unless all are of the kind."""
+    """Return the entries of ``tables`` or ``functions``; raise DeployError unless all are of the kind."""
     for number, entry in enumerate(_tuple(definition, name, value)):
         if not isinstance(entry, kind):
             shown = "..." if entry is ... else repr(entry)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stack.errors import DefinitionError
+from stack.errors import DeployError
 
 if TYPE_CHECKING:
     from stack.settings import Settings
@@ -129,7 +129,7 @@ class Definition(Entry):
     def environment(self, function: Function, settings: "Settings") -> dict[str, str]:
         """Return the environment of a function.
 
-        Raises DefinitionError for a name that is no setting, or one whose value is not text or a number.
+        Raises DeployError for a name that is no setting, or one whose value is not text or a number.
         """
         variables = {table_variable(table): self.table_name(table) for table in function.tables}
         if len(function.tables) == 1:
@@ -155,7 +155,7 @@ def table_variable(table: str) -> str:
     return "TABLE_" + re.sub(r"[^A-Z0-9]", "_", table.upper())
 
 
-def error_at(at: Entry | int, message: str) -> DefinitionError:
+def error_at(at: Entry | int, message: str) -> DeployError:
     """Return the error of an entry or a line of stack/definition.py."""
     line = at if isinstance(at, int) else at.line
-    return DefinitionError(f"{FILE}, line {line}: {message}" if line else f"{FILE}: {message}")
+    return DeployError(f"{FILE}, line {line}: {message}" if line else f"{FILE}: {message}")

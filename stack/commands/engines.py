@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from stack.engine import compose
 from stack.engine.compose import Compose
 from stack.engine.embedded import Embedded
-from stack.errors import DeployError, EngineError
+from stack.errors import DeployError
 from stack.settings import PROJECT, Settings
 
 INTERRUPTED = 130  # the exit code of a command that Ctrl-C has ended
@@ -36,7 +36,7 @@ class Engines:
         )
 
     def choose(self) -> tuple[str, str]:
-        """Return the engine to start, and a line that says which that is, and why. Raises EngineError."""
+        """Return the engine to start, and a line that says which that is, and why. Raises DeployError."""
         docker = f"{self.image} in Docker"
         embedded = f"MiniStack {_ministack_version()}, embedded"
         if self.wanted == "embedded":
@@ -44,7 +44,7 @@ class Engines:
         problem = compose.problem()
         if self.wanted == "docker":
             if problem:
-                raise EngineError(f"{problem}: fix that, or use ENGINE=embedded scripts/up.sh")
+                raise DeployError(f"{problem}: fix that, or use ENGINE=embedded scripts/up.sh")
             return "docker", f"{docker} (ENGINE=docker)"
         if problem:
             return "embedded", f"{embedded} ({problem})"

@@ -7,7 +7,7 @@ import sys
 from stack.commands import engines
 from stack.commands.engines import Engines
 from stack.engine.embedded import say
-from stack.errors import EngineError
+from stack.errors import DeployError
 from stack.outputs import API_URL_FILE
 from stack.settings import PROJECT
 
@@ -21,7 +21,7 @@ def docker() -> None:
     """Bring the stack up in Docker, and say what to do with it."""
     both = Engines.from_environment(os.environ)
     if both.embedded.running():
-        raise EngineError("the embedded engine of this STATE_DIR is running: stop it first, with scripts/down.sh")
+        raise DeployError("the embedded engine of this STATE_DIR is running: stop it first, with scripts/down.sh")
     try:
         both.docker.up()
     except KeyboardInterrupt:

@@ -76,7 +76,7 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
 
 
 def read_sources(definition: Definition, settings: Settings) -> list[Source]:
-    """Read the code and the environment of every function. Raises PackageError and DefinitionError."""
+    """Read the code and the environment of every function. Raises PackageError and DeployError."""
     return [
         Source(one, package.build(settings.lambdas, one.name), definition.environment(one, settings))
         for one in definition.functions

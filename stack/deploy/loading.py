@@ -58,7 +58,7 @@ def ensure(
 ) -> Ensured:
     """Check the code of a function unless the engine has it already, with this environment.
 
-    Raises PackageError, and ResourceError if a function of that name is not this stack's.
+    Raises PackageError, and DeployError if a function of that name is not this stack's.
     """
     found = functions.find(aws, definition.function_name(function))
     if found is not None:

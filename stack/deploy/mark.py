@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stack.aws import Aws
-from stack.errors import ResourceError
+from stack.errors import DeployError
 from stack.model import Definition
 
 KEY = "shortener:stack"
@@ -36,9 +36,9 @@ def is_on(aws: Aws, definition: Definition, found: Mapping[str, str] | Iterable[
     return tags(aws, definition).items() <= found.items()
 
 
-def stranger(kind: str, name: str) -> ResourceError:
+def stranger(kind: str, name: str) -> DeployError:
     """Return the error for a resource under one of our names that somebody else made."""
-    return ResourceError(
+    return DeployError(
         f"{kind} {name} exists, and this stack did not make it: rename or delete it, "
         "or set NAME_PREFIX to build the stack under other names"
     )

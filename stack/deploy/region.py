@@ -5,12 +5,12 @@ from typing import Any
 
 from stack import http_client
 from stack.aws import Aws, Local
-from stack.errors import ResourceError
+from stack.errors import DeployError
 from stack.model import Definition
 
 
 def check(target: Local, definition: Definition) -> None:
-    """Raise ResourceError if the engine has our API in another region than the target's.
+    """Raise DeployError if the engine has our API in another region than the target's.
 
     A preflight request is answered by the API whatever its region, so a first build needs no more than that.
     """
@@ -23,7 +23,7 @@ def check(target: Local, definition: Definition) -> None:
         return
     for region, client in target.clients_elsewhere("apigatewayv2"):
         if _has(client, definition.api_id):
-            raise ResourceError(
+            raise DeployError(
                 f"the engine has the stack in {region}, and AWS_DEFAULT_REGION is {target.region}: set it back to "
                 f"{region}, or forget the stack, links and all: scripts/down.sh --wipe"
             )

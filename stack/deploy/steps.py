@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from botocore.exceptions import ClientError
 
-from stack.errors import ResourceError
+from stack.errors import DeployError
 
 AT_ONCE = 10  # steps; as many as botocore keeps connections
 CONFLICT_TIMEOUT = 20  # seconds
@@ -103,7 +103,7 @@ def _without_conflict(kind: str, name: str, ensure: Callable[[], Ensured]) -> En
             if error.response["Error"].get("Code") not in CONFLICTS:
                 raise
             if time.monotonic() + pause > deadline:
-                raise ResourceError(
+                raise DeployError(
                     f"{kind} {name} was in conflict with another change for {CONFLICT_TIMEOUT} s: make sure that no "
                     f"other build is running, and build again ({error})"
                 ) from error

@@ -12,7 +12,7 @@ from typing import Any
 
 from stack.engine import neighbours
 from stack.engine.embedded import make_outputs, say
-from stack.errors import EngineError
+from stack.errors import DeployError
 from stack.settings import PROJECT, Settings
 
 SERVICE = "localstack"
@@ -58,7 +58,7 @@ class Compose:
     def _config(self) -> Any:
         done = _docker("compose", "config", "--format", "json")
         if done.returncode != 0:
-            raise EngineError(f"Docker Compose does not accept docker-compose.yml: {' '.join(done.stderr.split())}")
+            raise DeployError(f"Docker Compose does not accept docker-compose.yml: {' '.join(done.stderr.split())}")
         return json.loads(done.stdout)
 
     @property
@@ -70,14 +70,14 @@ class Compose:
         return str(self._config["volumes"][VOLUME]["name"])
 
     def up(self) -> None:
-        """Start the engine's container and wait for the stack, or redeploy if it is running. Raises EngineError."""
+        """Start the engine's container and wait for the stack, or redeploy if it is running. Raises DeployError."""
         make_outputs(self.settings.outputs)
         with _turn():
             before, after = self._start()
         if before == after:
             for hook in sorted((PROJECT / "init/ready.d").glob("*.sh")):
                 if not _run("compose", "exec", "-T", SERVICE, "sh", f"{READY_HOOKS}/{hook.name}"):
-                    raise EngineError("the stack is not up to date (see above)")
+                    raise DeployError("the stack is not up to date (see above)")
             return
         for line in _docker("compose", "logs", "--no-log-prefix", SERVICE).stdout.splitlines():
             if BUILD_LINE.fullmatch(line):
@@ -96,41 +96,41 @@ class Compose:
             # What was up and unhealthy may have been fixed since: then the redeployment below heals it.
             if after:
                 _run("compose", "logs", "--no-log-prefix", "--tail", LOG_TAIL, SERVICE)
-            raise EngineError("the stack could not be built (see above): fix it and run scripts/up.sh again")
+            raise DeployError("the stack could not be built (see above): fix it and run scripts/up.sh again")
         return before, after
 
     def down(self) -> bool:
-        """Remove the engine's container; return False if there is none. Raises EngineError."""
+        """Remove the engine's container; return False if there is none. Raises DeployError."""
         if not self._container():
             return False
         if not _run("compose", "down"):
-            raise EngineError("Docker Compose could not stop the stack (see above)")
+            raise DeployError("Docker Compose could not stop the stack (see above)")
         return True
 
     def wipe(self) -> bool:
-        """Remove the engine's container and its volume; return False if there is no volume. Raises EngineError."""
+        """Remove the engine's container and its volume; return False if there is no volume. Raises DeployError."""
         there = self._has_volume()
         if (there or self._container()) and not _run("compose", "down", "--volumes"):
-            raise EngineError("Docker Compose could not remove the stack and its data (see above)")
+            raise DeployError("Docker Compose could not remove the stack and its data (see above)")
         if self._has_volume():
-            raise EngineError(f"the Docker volume {self.volume} is still there: remove the containers that use it")
+            raise DeployError(f"the Docker volume {self.volume} is still there: remove the containers that use it")
         return there
 
     def _container(self, *filters: str) -> str:
         done = _docker("compose", "ps", "--all", "--quiet", *filters, SERVICE)
         if done.returncode != 0:
-            raise EngineError(f"docker compose ps failed: {' '.join(done.stderr.split())}")
+            raise DeployError(f"docker compose ps failed: {' '.join(done.stderr.split())}")
         return done.stdout.strip()
 
     def _has_volume(self) -> bool:
         return _docker("volume", "inspect", self.volume).returncode == 0
 
     def _pull(self) -> None:
-        """Pull the engine's image where it is missing. Raises EngineError."""
+        """Pull the engine's image where it is missing. Raises DeployError."""
         if _docker("image", "inspect", self.image).returncode != 0:
             say(f"pulling {self.image}, this once")
             if not _run("compose", "pull", SERVICE):
-                raise EngineError(
+                raise DeployError(
                     f"the image {self.image} could not be pulled (Docker says why above): "
                     "try again when that is fixed, or use ENGINE=embedded scripts/up.sh, which needs no image"
                 )

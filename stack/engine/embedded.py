@@ -19,7 +19,7 @@ from pathlib import Path
 from stack import outputs
 from stack.engine import health, neighbours, shutdown
 from stack.engine.folder import Running, StateDir
-from stack.errors import EngineError
+from stack.errors import DeployError
 from stack.settings import PROJECT, Settings
 
 START_TIMEOUT = 300  # seconds; the engine gives a hook as long
@@ -55,7 +55,7 @@ class Embedded:
         return self.state.running()
 
     def up(self) -> None:
-        """Start the engine and wait for the stack, or redeploy if it is running. Raises EngineError.
+        """Start the engine and wait for the stack, or redeploy if it is running. Raises DeployError.
 
         If it is interrupted before the stack is up, it stops the engine that it was starting.
         """
@@ -73,7 +73,7 @@ class Embedded:
                 self._wait_for_hooks()
                 self._redeploy()
             else:
-                raise EngineError(
+                raise DeployError(
                     f"the engine of {self.state_dir} is running on port {running.port}: stop it with scripts/down.sh, "
                     "or give the second stack a STATE_DIR and an OUTPUTS_DIR of its own"
                 )
@@ -84,7 +84,7 @@ class Embedded:
             raise
 
     def down(self) -> bool:
-        """Stop the engine, which saves its state; return False if none is running. Raises EngineError."""
+        """Stop the engine, which saves its state; return False if none is running. Raises DeployError."""
         if not self.state.is_ours():
             return False
         self.state.claim()
@@ -92,7 +92,7 @@ class Embedded:
             return self._stop()
 
     def wipe(self) -> bool:
-        """Stop the engine and delete what it saved; return False if it saved nothing. Raises EngineError."""
+        """Stop the engine and delete what it saved; return False if it saved nothing. Raises DeployError."""
         self.state.check()
         if not self.state.is_ours():
             return False
@@ -128,7 +128,7 @@ class Embedded:
             os.close(log)
 
     def _follow(self, engine: "subprocess.Popen[bytes]") -> None:
-        """Print the build as the log tells it, until it is over. Raises EngineError unless the stack is up."""
+        """Print the build as the log tells it, until it is over. Raises DeployError unless the stack is up."""
         deadline = time.monotonic() + START_TIMEOUT
         with self.state.log.open(errors="replace") as log:
             while True:
@@ -138,31 +138,31 @@ class Embedded:
                     if BUILD_LINE.fullmatch(line.rstrip()):
                         print(line.rstrip(), flush=True)
                 if ended == 0:
-                    raise EngineError("the engine was stopped while it was starting: run scripts/up.sh again")
+                    raise DeployError("the engine was stopped while it was starting: run scripts/up.sh again")
                 if ended is not None:
                     log.seek(0)
                     tail = "".join(log.readlines()[-LOG_TAIL:])
-                    raise EngineError(
+                    raise DeployError(
                         f"the engine died while it was starting. Its last words ({self.state.log}):\n{tail}"
                     )
                 if state is health.State.READY:
                     return
                 if state is health.State.FAILED or time.monotonic() > deadline:
-                    raise EngineError(
+                    raise DeployError(
                         f"{state.value} ({self.state.log}). "
                         "The engine is still running: fix it and run scripts/up.sh again"
                     )
                 time.sleep(POLL_EVERY)
 
     def _wait_for_hooks(self) -> None:
-        """Wait until the engine that somebody else has started has built what it will. Raises EngineError."""
+        """Wait until the engine that somebody else has started has built what it will. Raises DeployError."""
         deadline = time.monotonic() + START_TIMEOUT
         said = False
         while health.look(self.url, self.settings.outputs) in (health.State.STARTING, health.State.BUILDING):
             if self.running() is None:
-                raise EngineError("the engine was stopped while it was starting: run scripts/up.sh again")
+                raise DeployError("the engine was stopped while it was starting: run scripts/up.sh again")
             if time.monotonic() > deadline:
-                raise EngineError(f"the engine is running but does not finish its build: see {self.state.log}")
+                raise DeployError(f"the engine is running but does not finish its build: see {self.state.log}")
             if not said:
                 said = True
                 say("the engine is starting already: waiting for its build")
@@ -171,7 +171,7 @@ class Embedded:
     def _redeploy(self) -> None:
         command = [sys.executable, "-m", "stack.deploy", "--local"]
         if subprocess.run(command, cwd=PROJECT, env=self._environment()).returncode != 0:
-            raise EngineError("the stack is not up to date (see above)")
+            raise DeployError("the stack is not up to date (see above)")
 
     def _stop(self) -> bool:
         running = self.running()
@@ -182,7 +182,7 @@ class Embedded:
         deadline = time.monotonic() + STOP_TIMEOUT
         while self.running() is not None:
             if time.monotonic() > deadline:
-                raise EngineError(f"the engine (process {running.pid}) does not stop: see {self.state.log}")
+                raise DeployError(f"the engine (process {running.pid}) does not stop: see {self.state.log}")
             time.sleep(POLL_EVERY)
         return True
 
@@ -216,11 +216,11 @@ class Embedded:
 
 
 def make_outputs(folder: Path) -> None:
-    """Make the outputs folder where there is none. Raises EngineError."""
+    """Make the outputs folder where there is none. Raises DeployError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EngineError(
+        raise DeployError(
             f"OUTPUTS_DIR {folder} cannot be made ({error.strerror}): name a folder that you may write to"
         ) from error
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack.errors import EngineError
+from stack.errors import DeployError
 
 MARKER = ".shortener"
 MARK = "The embedded engine of the URL shortener keeps its state here: scripts/down.sh --wipe deletes it.\n"
@@ -73,30 +73,30 @@ class StateDir:
             )
 
     def check(self) -> None:
-        """Raise EngineError if there is something at the path that this project did not make."""
+        """Raise DeployError if there is something at the path that this project did not make."""
         kind = _kind(self.path)
         if kind == stat.S_IFLNK:
-            raise EngineError(f"STATE_DIR {self.path} is a symlink: name the folder itself")
+            raise DeployError(f"STATE_DIR {self.path} is a symlink: name the folder itself")
         if kind not in (None, stat.S_IFDIR):
-            raise EngineError(f"STATE_DIR {self.path} is not a folder: name a folder for the engine alone")
+            raise DeployError(f"STATE_DIR {self.path} is not a folder: name a folder for the engine alone")
         if kind is None or self.is_ours():
             return
         if names := sorted(self._names()):
             shown = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
-            raise EngineError(
+            raise DeployError(
                 f"STATE_DIR {self.path} has things in it that are not the engine's ({shown}): "
                 "name a folder for the engine alone"
             )
 
     def claim(self) -> None:
-        """Make the folder with its marker. Raises EngineError if it is not ours, or cannot be written to."""
+        """Make the folder with its marker. Raises DeployError if it is not ours, or cannot be written to."""
         self.check()
         with self._plain_errors():
             self.path.mkdir(parents=True, exist_ok=True)
             if not (self.path / MARKER).exists():
                 self._mark()
             if not os.access(self.path, os.W_OK | os.X_OK):
-                raise EngineError(f"STATE_DIR {self.path} cannot be written to: name a folder that you may write to")
+                raise DeployError(f"STATE_DIR {self.path} cannot be written to: name a folder that you may write to")
 
     @contextlib.contextmanager
     def turn(self, on_wait: Callable[[], None]) -> Iterator[None]:
@@ -115,7 +115,7 @@ class StateDir:
         """Return the process that runs the engine, or None.
 
         Ask with a shared lock that is let go at once: it makes ``lock`` try again, and nobody fail.
-        Raises EngineError if the lock is held by somebody who does not say who it is.
+        Raises DeployError if the lock is held by somebody who does not say who it is.
         """
         if not self.is_ours():
             return None
@@ -132,7 +132,7 @@ class StateDir:
                 time.sleep(POLL_EVERY)  # it is starting, and has not written its ID yet
             else:
                 return None
-        raise EngineError(f"{self.path / LOCK} is locked, but not by an engine: end the process that holds it")
+        raise DeployError(f"{self.path / LOCK} is locked, but not by an engine: end the process that holds it")
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
@@ -147,7 +147,7 @@ class StateDir:
                     break
                 except BlockingIOError:  # somebody asks who is running
                     if time.monotonic() > deadline:
-                        raise EngineError(f"{self.path / LOCK} stays locked: end the process that holds it") from None
+                        raise DeployError(f"{self.path / LOCK} stays locked: end the process that holds it") from None
                     time.sleep(POLL_EVERY)
             os.ftruncate(descriptor, 0)
             yield descriptor
@@ -172,17 +172,17 @@ class StateDir:
             return Path(tempfile.mkdtemp(prefix="start-", dir=folder))
 
     def check_space(self) -> None:
-        """Raise EngineError if the disk is full."""
+        """Raise DeployError if the disk is full."""
         with self._plain_errors():
             free = shutil.disk_usage(self.path).free
         if free < LEAST_SPACE:
-            raise EngineError(
+            raise DeployError(
                 f"the disk of STATE_DIR {self.path} is full ({free // 1_000_000} MB free): "
                 "free some space, or name a folder on another disk"
             )
 
     def wipe(self) -> bool:
-        """Delete what the engine saved; return False if it has saved nothing. Raises EngineError."""
+        """Delete what the engine saved; return False if it has saved nothing. Raises DeployError."""
         self.check()
         folders = [self.path / name for name in (DATA, TEMPORARY)]
         for folder in folders:
@@ -195,9 +195,9 @@ class StateDir:
         return wiped
 
     def _check_made(self, folder: Path) -> None:
-        """Raise EngineError if something else, such as a symlink, has the name of a folder of the engine's."""
+        """Raise DeployError if something else, such as a symlink, has the name of a folder of the engine's."""
         if _kind(folder) not in (None, stat.S_IFDIR):
-            raise EngineError(f"{folder} is not a folder that the engine made: move it away")
+            raise DeployError(f"{folder} is not a folder that the engine made: move it away")
 
     def _mark(self) -> None:
         """Write the marker, whole, and only if there is none: others may hold its lock already."""
@@ -222,7 +222,7 @@ class StateDir:
         try:
             yield
         except OSError as error:
-            raise EngineError(
+            raise DeployError(
                 f"STATE_DIR {self.path} cannot be used ({error.strerror}: {error.filename or self.path}): "
                 "free some space, or name a folder that you may write to"
             ) from error

@@ -4,7 +4,7 @@ import socket
 from http import HTTPStatus
 
 from stack import http_client, outputs
-from stack.errors import EngineError
+from stack.errors import DeployError
 from stack.settings import Settings
 
 CONNECT_TIMEOUT = 1  # seconds
@@ -18,7 +18,7 @@ def listens(port: int) -> bool:
 
 
 def check_port(port: int) -> None:
-    """Raise EngineError, with a way out, if the port cannot be listened on."""
+    """Raise DeployError, with a way out, if the port cannot be listened on."""
     reason = None
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -29,14 +29,14 @@ def check_port(port: int) -> None:
     if reason is None and listens(port):  # macOS lets the same port be bound on another address
         reason = "Address already in use"
     if reason is not None:
-        raise EngineError(
+        raise DeployError(
             f"port {port} cannot be used ({reason}): stop what uses it, "
             f"or take another: HOST_PORT={port % 65535 + 1} scripts/up.sh"
         )
 
 
 def check_outputs(settings: Settings) -> None:
-    """Raise EngineError if OUTPUTS_DIR has the URL of a stack on another port that is up."""
+    """Raise DeployError if OUTPUTS_DIR has the URL of a stack on another port that is up."""
     port = outputs.published_port(settings.outputs)
     if port is None or port == settings.host_port:
         return
@@ -45,7 +45,7 @@ def check_outputs(settings: Settings) -> None:
     except OSError:
         return
     if answer.status == HTTPStatus.OK:
-        raise EngineError(
+        raise DeployError(
             f"OUTPUTS_DIR {settings.outputs} is used by the stack on port {port}, which is up: "
             "stop that one, or give this one an OUTPUTS_DIR and a STATE_DIR of its own"
         )

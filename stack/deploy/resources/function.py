@@ -15,7 +15,7 @@ from stack.deploy import mark
 from stack.deploy.package import Package
 from stack.deploy.resources import Removals, removal
 from stack.deploy.steps import Change, Ensured, drift
-from stack.errors import ResourceError
+from stack.errors import DeployError
 from stack.model import Definition, Function
 
 RUNTIME = "python3.12"
@@ -39,7 +39,7 @@ def ensure(
     """Create the function, or update its settings and code where they differ; the ID is its ARN.
 
     A function that was created or changed may still be Pending: see ``ensure_active``. Raises
-    ResourceError if a function of that name is not this stack's.
+    DeployError if a function of that name is not this stack's.
     """
     client = aws["lambda"]
     name = definition.function_name(function)
@@ -78,7 +78,7 @@ def ensure_active(
 ) -> Ensured:
     """Wait until the function is active, and make it anew once if that takes too long; the ID is its ARN.
 
-    Raises ResourceError if that does not help.
+    Raises DeployError if that does not help.
     https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
     """
     client = aws["lambda"]
@@ -96,7 +96,7 @@ def ensure_active(
             _wait(client, name)
         except WaiterError as error:
             state = error.last_response.get("Configuration", {})
-            raise ResourceError(
+            raise DeployError(
                 f"function {name} is {state.get('State', 'not active')} after {ACTIVE_TIMEOUT} s, though it was made "
                 f"anew: look into the engine's log ({state.get('StateReason') or 'it gives no reason'})"
             ) from error
@@ -130,7 +130,7 @@ def find(aws: Aws, name: str) -> dict[str, Any] | None:
 
 
 def check_owner(aws: Aws, definition: Definition, found: Mapping[str, Any]) -> None:
-    """Raise ResourceError if a function that was found is not this stack's, nor an earlier version's of it."""
+    """Raise DeployError if a function that was found is not this stack's, nor an earlier version's of it."""
     current = found["Configuration"]
     if not (mark.is_on(aws, definition, found.get("Tags") or {}) or mark.is_earlier_function(definition, current)):
         raise mark.stranger("function", current["FunctionName"])

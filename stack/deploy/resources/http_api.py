@@ -9,7 +9,7 @@ from stack.aws import Aws
 from stack.deploy import mark
 from stack.deploy.resources import api_parts, integration
 from stack.deploy.steps import Change, Ensured, drift
-from stack.errors import ResourceError
+from stack.errors import DeployError
 from stack.model import Definition
 from stack.settings import Settings
 
@@ -21,7 +21,7 @@ ID_TAGS = ("_custom_id_", "ms-custom-id")
 def ensure(aws: Aws, definition: Definition, settings: Settings) -> Ensured:
     """Create the API under its fixed ID, or restore its settings; the ID is the API's.
 
-    Raises ResourceError if an API of that name or ID is not this stack's.
+    Raises DeployError if an API of that name or ID is not this stack's.
     """
     gateway = aws["apigatewayv2"]
     desired = _configuration(definition, settings)
@@ -33,7 +33,7 @@ def ensure(aws: Aws, definition: Definition, settings: Settings) -> Ensured:
         except gateway.exceptions.ConflictException as error:
             if _find(aws, definition) is not None:  # another build was faster
                 raise
-            raise ResourceError(
+            raise DeployError(
                 f"the API ID {definition.api_id} is taken, but not in {aws.region}: set AWS_DEFAULT_REGION to the "
                 "region in which the stack was built, or wipe the engine's data (scripts/down.sh --wipe)"
             ) from error
@@ -57,7 +57,7 @@ def endpoint(aws: Aws, api_id: str) -> str:
 
 
 def _find(aws: Aws, definition: Definition) -> dict[str, Any] | None:
-    """Return this stack's API, by its mark; raise ResourceError if there is only somebody else's under its name or ID.
+    """Return this stack's API, by its mark; raise DeployError if there is only somebody else's under its name or ID.
 
     Its ID is another than the fixed one where the endpoint chooses it, as AWS does. Of two, which
     two first builds at once make there, the older one counts.

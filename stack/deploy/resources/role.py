@@ -27,7 +27,7 @@ WRITE = ("BatchWriteItem", "DeleteItem", "PutItem", "UpdateItem")
 def ensure(aws: Aws, definition: Definition, function: Function) -> Ensured:
     """Create the role of a function, or restore its two policies; the ID is its ARN.
 
-    Raises ResourceError if a role of that name is not this stack's.
+    Raises DeployError if a role of that name is not this stack's.
     """
     iam = aws["iam"]
     name = definition.role_name(function, aws.region)

@@ -16,7 +16,7 @@ from stack.model import Definition, Route
 def ensure(aws: Aws, api_id: str, route: Route, integration_id: str, authorizer_id: str) -> Ensured:
     """Create or update the route to an integration; ``authorizer_id`` counts if the route asks for authorization.
 
-    Raises ResourceError if the API has a route with this key that this stack did not make.
+    Raises DeployError if the API has a route with this key that this stack did not make.
     """
     desired = {
         "RouteKey": route.key,

@@ -8,7 +8,7 @@ from typing import Any
 from stack.aws import Aws
 from stack.deploy import mark
 from stack.deploy.steps import Change, Ensured
-from stack.errors import ResourceError
+from stack.errors import DeployError
 from stack.model import Definition, Table
 
 BILLING_MODE = "PAY_PER_REQUEST"
@@ -18,7 +18,7 @@ WAIT = {"Delay": 1, "MaxAttempts": 60}  # seconds between looks, looks
 def ensure(aws: Aws, definition: Definition, table: Table) -> Ensured:
     """Create the table, or set its billing mode; the ID is its ARN.
 
-    Raises ResourceError if a table of that name is not this stack's, or has another key, which cannot be changed.
+    Raises DeployError if a table of that name is not this stack's, or has another key, which cannot be changed.
     """
     dynamodb = aws["dynamodb"]
     name = definition.table_name(table)
@@ -52,11 +52,11 @@ def ensure(aws: Aws, definition: Definition, table: Table) -> Ensured:
 
 
 def require(aws: Aws, definition: Definition, table: Table) -> None:
-    """Raise ResourceError unless the table is there, with its key: the functions stand on it."""
+    """Raise DeployError unless the table is there, with its key: the functions stand on it."""
     name = definition.table_name(table)
     current = _find(aws["dynamodb"], name)
     if current is None:
-        raise ResourceError(f"the API is not built, because the table {name} is missing: build the tables first")
+        raise DeployError(f"the API is not built, because the table {name} is missing: build the tables first")
     if not _is_ours(aws, definition, current["TableArn"]):
         raise mark.stranger("table", name)
     _check_key(table, current)
@@ -79,7 +79,7 @@ def _check_key(table: Table, current: dict[str, Any]) -> None:
     attributes = [one for one in current["AttributeDefinitions"] if one["AttributeName"] == table.key]
     if current["KeySchema"] != _key_schema(table) or attributes != _attributes(table):
         names = ", ".join(key["AttributeName"] for key in current["KeySchema"])
-        raise ResourceError(
+        raise DeployError(
             f"table {current['TableName']} has the key {names}, and the stack needs {table.key} (a string): "
             f"keep what you need of it, delete it, and build again"
         )
