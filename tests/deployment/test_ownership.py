@@ -138,6 +138,7 @@ def test_a_strangers_function_stops_the_next_build_before_anything_is_touched(ba
     arn = client.get_function_configuration(FunctionName="redirect")["FunctionArn"]
     client.untag_resource(Resource=arn, TagKeys=list(client.list_tags(Resource=arn)["Tags"]))
     client.update_function_configuration(FunctionName="redirect", Description="somebody's")
+    client.get_waiter("function_updated_v2").wait(FunctionName="redirect", WaiterConfig={"Delay": 0.1})
     before = everything(clients(bare))
     done = builds.run(bare, settings={"AUTHORIZER_TTL": "60"})
     assert done.error.startswith("function redirect exists, and this stack did not make it"), done
