@@ -21,6 +21,7 @@ OWNER = CODE = "__deployment-probe__"
 TIMEOUT = 60  # seconds; a new API on AWS, or the first container of LocalStack, takes a while
 RETRY_AFTER = 0.2  # seconds
 TOKEN_LIFETIME = TIMEOUT + 60  # seconds
+REPLACED_TIMEOUT = 5  # seconds; under traffic, an update ends a process that has just taken a request
 NOT_YET = (  # the gateway's answers while the API or a function is starting
     HTTPStatus.NOT_FOUND,
     HTTPStatus.TOO_MANY_REQUESTS,
@@ -64,13 +65,16 @@ def _expect(
     headers: dict[str, str] | None = None,
 ) -> None:
     url = f"{base_url}/{path}"
-    deadline = time.monotonic() + TIMEOUT
+    started = time.monotonic()
+    deadline = started + TIMEOUT
     while True:
         try:
             answer = http_client.request(method, url, body, headers)
             if answer.status in right and not answer.by_gateway:
                 return
-            final = not (answer.by_gateway and answer.status in NOT_YET)
+            starting = answer.by_gateway and answer.status in NOT_YET
+            replaced = answer.status == HTTPStatus.BAD_GATEWAY and time.monotonic() < started + REPLACED_TIMEOUT
+            final = not (starting or replaced)
             text = " ".join(answer.body.decode(errors="replace").split())
             seen = f"answered {answer.status} instead of {right[0]}: {text or 'nothing'}"
         except OSError as error:
