@@ -2,9 +2,6 @@
 
 The line names the request, never its content. The line of a failed invocation has the exception too,
 with secrets taken out.
-
-The line also makes a local function fast: MiniStack waits up to 50 ms for the first line that an
-invocation logs, and about 5 ms once it has one.
 """
 
 import functools

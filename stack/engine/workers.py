@@ -36,7 +36,7 @@ class Template:
         self.control, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", SCRIPT, "template", str(theirs.fileno())],
+                [sys.executable, SCRIPT, "template", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
