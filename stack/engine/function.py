@@ -121,6 +121,7 @@ def serve(control: socket.socket) -> None:
         if "kill" in request:
             if request["kill"] in children:
                 os.kill(request["kill"], request["signal"])
+            control.sendall(b"done\n")  # without which the next request could be in the same message
             continue
         child = os.fork()
         if child == 0:

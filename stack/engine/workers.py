@@ -72,8 +72,15 @@ class Template:
 
     def kill(self, worker: int, number: int) -> None:
         """Send a signal to a worker, if it has not ended."""
-        with self.lock, contextlib.suppress(OSError):  # without its template, a worker ends when it is next asked
-            self._send({"kill": worker, "signal": number}, [])
+        try:
+            with self.lock:
+                self._send({"kill": worker, "signal": number}, [])
+                if self.answers.readline():
+                    return
+        except OSError:
+            pass  # the template has ended, and its workers go on
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, number)
 
     def _send(self, request: dict[str, Any], descriptors: list[int]) -> None:
         line = json.dumps(request).encode() + b"\n"

@@ -158,6 +158,17 @@ def test_functions_run_when_the_process_that_forks_them_was_killed(own: Engine) 
         assert own.invoke(name) == 2
 
 
+def test_functions_that_fail_at_once_leave_the_process_that_forks_them_alone(own: Engine) -> None:
+    own.start()
+    own.function("fails", "def handler(event, context): raise ValueError('failed')")
+    (template,) = own.direct_children()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: own.invoke("fails"), range(80)))
+    assert {answer["errorMessage"] for answer in answers} == {"failed"}
+    assert own.direct_children() == {template}
+    assert "WARNING" not in own.log
+
+
 def test_a_timed_out_function_is_ended(engine: Engine) -> None:
     source = "import os, time\ndef handler(event, context):\n print(os.getpid(), flush=True)\n time.sleep(60)"
     engine.function("late", source)
