@@ -193,11 +193,18 @@ class Engine:
 
 def _below(pid: int) -> dict[int, str]:
     found = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            found[child] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+    for children in Path("/proc").glob(f"{pid}/task/*/children"):
+        for child in map(int, _read(children).split()):
+            found[child] = _read(Path(f"/proc/{child}/cmdline")).replace("\0", " ")
             found.update(_below(child))
     return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):  # the process has just ended
+        return ""
 
 
 def http(**options: Any) -> httpx.Client:
