@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Stop what scripts/up.sh started: scripts/down.sh [--wipe]
 #
-# The links are kept for the next start. --wipe forgets them.
+# The links are kept for the next start. --wipe forgets them. ENGINE=docker or ENGINE=embedded
+# limits both to that engine; otherwise it is stopped wherever it runs.
 
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"

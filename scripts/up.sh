@@ -13,5 +13,5 @@ load_settings
 chosen=$("$python" -m stack.commands.up choose) || exit 1
 say "${chosen#* }"
 engine=${chosen%% *}
-[ "$engine" = docker ] || need embedded
+[ "$engine" = docker ] || need embedded dev # what the other scripts need too, so that they run offline later
 exec "$python" -m stack.commands.up "$engine"

@@ -11,22 +11,24 @@ from stack.engine.embedded import say
 
 
 def stop() -> None:
-    """Stop the stack, wherever it runs; its links are kept."""
+    """Stop the stack, wherever it runs or where ENGINE says; its links are kept."""
     both = Engines.from_environment(os.environ)
-    if compose.problem() is None and both.docker.down():
+    if both.wanted != "embedded" and compose.problem() is None and both.docker.down():
         say("the engine's container is gone")
-    if both.embedded.down():
+    if both.wanted != "docker" and both.embedded.down():
         say("the engine has stopped")
     say_the_end(both)
 
 
 def wipe() -> None:
-    """Stop the stack, wherever it runs, and delete its links."""
+    """Stop the stack, wherever it runs or where ENGINE says, and delete its links."""
     both = Engines.from_environment(os.environ)
-    both.embedded.state.check()  # before anything is deleted
-    problem = compose.problem()
-    in_docker = problem is None and both.docker.wipe()
-    embedded = both.embedded.wipe()
+    ask_docker, ask_embedded = both.wanted != "embedded", both.wanted != "docker"
+    if ask_embedded:
+        both.embedded.state.check()  # before anything is deleted
+    problem = compose.problem() if ask_docker else None
+    in_docker = ask_docker and problem is None and both.docker.wipe()
+    embedded = ask_embedded and both.embedded.wipe()
     if in_docker:
         say(f"the Docker volume {both.docker.volume} is removed, with its links")
     if embedded:
@@ -42,7 +44,9 @@ def say_the_end(both: Engines) -> None:
     """Withdraw the outputs of an engine that was killed, and say that the stack is down if it is."""
     settings = both.embedded.settings
     if neighbours.listens(settings.host_port):
-        say(f"warning: something still listens on port {settings.host_port}, which scripts/down.sh does not know")
+        limited = f"with ENGINE={both.wanted} this stops no other engine"
+        reason = limited if both.wanted else "it is no engine of this stack"
+        say(f"warning: something still listens on port {settings.host_port}: {reason}")
         return
     outputs.withdraw(settings.outputs, settings.host_port)
     say("down")

@@ -1,10 +1,12 @@
 """Which engine to use, and the errors that up.sh and down.sh end with."""
 
+import io
 import signal
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from stack.engine import compose
 from stack.engine.compose import Compose
@@ -53,8 +55,20 @@ class Engines:
         return "docker", f"{docker} (a Docker engine answers)"
 
 
+class Unbroken(io.FileIO):
+    """Write for as long as somebody reads: after ``| head -1`` a command still goes on to its end."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(memoryview(data))
+
+
 def run(command: Callable[[], None]) -> int:
     """Run a command: return 0, or 1 after one line on stderr that says what is wrong."""
+    written = io.BufferedWriter(Unbroken(sys.stdout.fileno(), "w", closefd=False))
+    sys.stdout = io.TextIOWrapper(written, "utf-8", line_buffering=True)
     for request in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(request, signal.default_int_handler)
     try:

@@ -74,13 +74,23 @@ def _build(parts: tuple[str, ...], definition: Definition, settings: Settings, a
     if "table" in parts:
         build.build_table(aws, definition)
     if "api" in parts:
-        for warning in settings.warnings():
+        for warning in [*settings.warnings(), *_unlisted(definition, settings.lambdas)]:
             print(f"  warning: {warning}")
         with outputs.turn(settings.outputs):
             url = build.build_api(aws, definition, settings)
         print(f"==> ready in {time.perf_counter() - started:.1f} s: {url}")
         curl = "curl --noproxy '*'" if isinstance(aws.target, Local) else "curl"
         print(f"    try: {FIRST_REQUEST.format(curl=curl, url=url)}")
+
+
+def _unlisted(definition: Definition, lambdas: Path) -> list[str]:
+    """Return a warning for each folder that looks like a function and has no entry in the definition."""
+    listed = {function.name for function in definition.functions}
+    return [
+        f"lambdas/{handler.parent.name} is not deployed: it has no Function in stack/definition.py"
+        for handler in sorted(lambdas.glob("*/handler.py"))
+        if handler.parent.name not in listed
+    ]
 
 
 def _services(parts: tuple[str, ...]) -> tuple[str, ...]:

@@ -154,12 +154,33 @@ def test_wipe_says_what_it_did(kept: Project) -> None:
     assert "wiped" not in kept.check("scripts/down.sh", "--wipe")
 
 
-@pytest.mark.parametrize("engine", ["", "docker", "embedded"])
+@pytest.mark.parametrize("engine", ["", "docker"])
 def test_wipe_without_docker_says_that_a_volume_may_be_left(bare: Project, engine: str) -> None:
     printed = bare.check("scripts/down.sh", "--wipe", ENGINE=engine)
     assert re.search(r"^==> warning: .*: a Docker volume may still hold links of this stack", printed, re.MULTILINE)
     assert "wiped" not in printed
     assert "no data" not in printed
+
+
+def test_engine_limits_down_to_that_engine(kept: Project) -> None:
+    kept.up()
+    printed = kept.check("scripts/down.sh", "--wipe", ENGINE="docker")
+    assert f"still listens on port {kept.settings['HOST_PORT']}: with ENGINE=docker this stops no other" in printed
+    assert answers(kept.engine)
+    kept.down()
+    assert "the data of the embedded engine is wiped" in kept.check("scripts/down.sh", "--wipe", ENGINE="embedded")
+
+
+def test_down_goes_on_to_its_end_when_nobody_reads_what_it_says(kept: Project) -> None:
+    kept.up()
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as nobody:
+        done = subprocess.run(
+            ["scripts/down.sh"], cwd=kept.folder, env=kept.environment, stdout=nobody, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not answers(kept.engine)
 
 
 @pytest.mark.parametrize("script", ["scripts/up.sh", "scripts/down.sh"])
