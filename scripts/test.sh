@@ -4,7 +4,8 @@
 # It installs what it needs into .venv and starts engines of its own, on free ports and in
 # temporary folders. --compose adds the tests of Docker Compose, for which a Docker engine must
 # be running; --browser those that need Chromium or Chrome. --stack-url URL asks a stack that is
-# already up instead (the HTTP part alone). --search looks longer: more faults, more requests.
+# already up instead (the HTTP part alone). --localstack runs that part, and what is LocalStack's own, on
+# LocalStack in Docker; without its image it builds a stand-in. --search looks longer: more faults, more requests.
 # HYPOTHESIS_PROFILE=search: more examples.
 
 source "$(dirname "$0")/lib/common.sh"
@@ -12,5 +13,6 @@ help_if_asked "$@"
 find_python
 compose=
 case " $* " in *" --compose "*) compose=compose ;; esac
+case " $* " in *" --localstack "*) tests/localstack/stand-in-image.sh && set -- --numprocesses=1 "$@" ;; esac
 need embedded client test ${compose:+"$compose"}
 exec .venv/bin/python -m pytest "$@"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from containers import LOCALSTACK, Containers
 from project import DEFAULTS, Project, Stack
 
 # What a developer's shell may have set, and a test must not see: accounts, proxies, engines, and each setting.
@@ -25,12 +26,17 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stack-url", metavar="URL", help="run the HTTP part against the stack whose API is at URL")
+    parser.addoption(
+        "--localstack",
+        action="store_true",
+        help="run the HTTP part, and LocalStack's own, on LocalStack in Docker",
+    )
     parser.addoption("--compose", action="store_true", help="run the tests that need a Docker engine too")
     parser.addoption("--browser", action="store_true", help="run the tests that need Chromium or Chrome too")
     parser.addoption("--search", action="store_true", help="search longer: more faults, more examples")
 
 
-NEEDS = {"compose": "a Docker engine", "browser": "Chromium or Chrome", "search": "time"}
+NEEDS = {"compose": "a Docker engine", "browser": "Chromium or Chrome", "localstack": "LocalStack", "search": "time"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -40,8 +46,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for marker in NEEDS
         if item.get_closest_marker(marker) and not config.getoption(f"--{marker}")
     }
-    if config.getoption("--stack-url"):
-        left_out |= {item: "" for item in items if item.get_closest_marker("http") is None}
+    only = {"http"} if config.getoption("--stack-url") else set()
+    if config.getoption("--localstack"):
+        only = {"http", "localstack"}
+    if only:
+        left_out |= {item: "" for item in items if not only & {marker.name for marker in item.iter_markers()}}
     config.stash[LEFT_OUT] = Counter(marker for marker in left_out.values() if marker)
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
@@ -56,9 +65,11 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Yield a copy of the checkout whose stack is up, for tests that leave it as they find it."""
-    with Project.standing(tmp_path_factory.mktemp("shared")) as project:
+    folder = tmp_path_factory.mktemp("shared")
+    localstack = request.config.getoption("--localstack")
+    with Containers.standing(folder, **LOCALSTACK) if localstack else Project.standing(folder) as project:
         yield project
 
 

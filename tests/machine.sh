@@ -9,6 +9,15 @@ can_be_root() { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 can_install() { command -v apt-get >/dev/null && can_be_root; }
 
+# Print the address that apt has this Debian's packages from.
+debian_mirror() {
+  local codename
+  # shellcheck source=/dev/null
+  codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  # shellcheck disable=SC2016 # apt fills $(REPO_URI) in
+  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $codename" | head -n 1
+}
+
 apt_install() {
   local log
   log=$(mktemp)

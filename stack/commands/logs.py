@@ -38,7 +38,7 @@ PLATFORM = re.compile(r"(INIT_START|START|END|REPORT) ")  # what Lambda itself w
 class Tail:
     """Read what a function has logged since a moment (Unix time, milliseconds), each event once.
 
-    ``pattern`` says which events, as CloudWatch Logs reads it; empty, all of them.
+    ``term`` is what an event must have in it; LocalStack does not filter by the pattern, so that is done here too.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
     """
 
@@ -46,18 +46,18 @@ class Tail:
     function: str
     group: str
     since: int
-    pattern: str = ""
+    term: str = ""
     _seen: "Counter[tuple[str, int, str]]" = field(default_factory=Counter)
 
     def new(self) -> Iterator[tuple[int, str]]:
         """Yield time and text of what was logged since the last look."""
         pages = self.client.get_paginator("filter_log_events").paginate(
-            logGroupName=self.group, startTime=self.since, filterPattern=self.pattern
+            logGroupName=self.group, startTime=self.since, filterPattern=f'"{self.term}"' if self.term else ""
         )
         seen: Counter[tuple[str, int, str]] = Counter()
         latest = self.since
         try:
-            for event in (event for page in pages for event in page["events"]):
+            for event in (event for page in pages for event in page["events"] if self.term in event["message"]):
                 key = event["logStreamName"], event["timestamp"], event["message"]
                 seen[key] += 1
                 latest = max(latest, event["timestamp"] - OVERLAP)
@@ -68,10 +68,10 @@ class Tail:
         self._seen, self.since = seen, latest
 
 
-def tail_of(client: Any, definition: Definition, function: str, since: float, pattern: str = "") -> Tail:
+def tail_of(client: Any, definition: Definition, function: str, since: float, term: str = "") -> Tail:
     """Return the tail of a function's log since ``since`` (Unix time)."""
     group = f"/aws/lambda/{definition.function_name(function)}"
-    return Tail(client, function, group, int(since * 1000), pattern)
+    return Tail(client, function, group, int(since * 1000), term)
 
 
 def logs_client(target: Local) -> Any:
@@ -91,7 +91,7 @@ def follow(client: Any, definition: Definition, functions: Sequence[str], since:
 def find(client: Any, definition: Definition, request_id: str, since: float) -> list[tuple[int, str, str]]:
     """Return time, function and text of each line of a request since ``since`` (Unix time), in order."""
     names = [function.name for function in definition.functions]
-    tails = [tail_of(client, definition, name, since, pattern=f'"{request_id}"') for name in names]
+    tails = [tail_of(client, definition, name, since, term=request_id) for name in names]
     lines = [(when, tail.function, text) for tail in tails for when, text in tail.new()]
     return sorted((line for line in lines if (request(line[2]) or {}).get("request_id") == request_id), key=_when)
 

@@ -126,7 +126,7 @@ def condition(state: State, outputs: Path, whole: bool) -> str:
 def engine(url: str) -> str:
     """Return the name and version of the engine that answers at ``url``."""
     report = json.loads(http_client.request("GET", f"{url}/_localstack/health").body)
-    name = "MiniStack" if http_client.request("GET", f"{url}/_ministack/health").status == 200 else "LocalStack"
+    name = "LocalStack" if http_client.request("GET", f"{url}/_localstack/init").status == 200 else "MiniStack"
     return f"{name} {report.get('version', 'of an unknown version')}"
 
 
@@ -182,7 +182,7 @@ def errors(aws: Aws, definition: Definition) -> Iterator[str]:
     since = time.time() - ERRORS_SINCE
     found: list[tuple[int, str]] = []
     for name in (one.name for one in definition.functions):
-        for when, text in logs.tail_of(aws["logs"], definition, name, since, pattern="ERROR").new():
+        for when, text in logs.tail_of(aws["logs"], definition, name, since, term="ERROR").new():
             if readable := logs.readable(when, name, text):
                 found.append((when, readable))
     yield from (text for _, text in sorted(found))

@@ -100,9 +100,9 @@ def _rest(outputs: Path) -> None:
 def _hooks_are_done(engine_url: str) -> bool | State:
     """Return whether all ready.d scripts have ended, or STARTING or OTHER if no engine answers."""
     try:
-        answer = http_client.request("GET", f"{engine_url}/_ministack/ready")
-        if answer.status == HTTPStatus.NOT_FOUND:
-            answer = http_client.request("GET", f"{engine_url}/_localstack/init/ready")
+        answer = http_client.request("GET", f"{engine_url}/_localstack/init/ready")
+        if answer.status == HTTPStatus.NOT_FOUND:  # not LocalStack, which would take the next one for a call to S3
+            answer = http_client.request("GET", f"{engine_url}/_ministack/ready")
     except OSError:
         return State.STARTING
     try:

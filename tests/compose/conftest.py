@@ -5,20 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from containers import Containers
 from project import Stack
-
-from .containers import Containers
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
     """Yield a stack that is up in Docker, for tests that leave it as they find it."""
-    containers = Containers.fresh(tmp_path_factory.mktemp("containers"))
-    try:
-        containers.up()
+    with Containers.standing(tmp_path_factory.mktemp("containers")) as containers:
         yield containers
-    finally:
-        containers.discard()
 
 
 @pytest.fixture(scope="session")

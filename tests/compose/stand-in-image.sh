@@ -40,14 +40,10 @@ say "building a stand-in"
 # shellcheck disable=SC2119 # .venv alone, for its pip
 need
 command -v mmdebstrap >/dev/null || apt_install mmdebstrap
-# shellcheck source=/dev/null
-codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
-# shellcheck disable=SC2016 # apt fills $(REPO_URI) in
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $codename" | head -n 1)
 root=$work/root
 run as_root mmdebstrap --variant=extract --format=directory --include="$packages" \
   --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-  --dpkgopt='path-exclude=/usr/share/locale/*' "$release" "$root" "$mirror"
+  --dpkgopt='path-exclude=/usr/share/locale/*' "$release" "$root" "$(debian_mirror)"
 
 # As in the published image, every program finds the libraries, and MiniStack itself is found
 # in the working directory alone. pip resolves for the image's Python, whichever this one is.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .containers import SERVICE, Containers
+from containers import SERVICE, Containers
 
 pytestmark = pytest.mark.compose
 SOCKET = "/var/run/docker.sock"

@@ -4,10 +4,9 @@ import re
 
 import pytest
 
+from containers import Containers
 from project import answers, until
 from session import session
-
-from .containers import Containers
 
 pytestmark = pytest.mark.compose
 READY = "watching lambdas/, stack/ and .env"

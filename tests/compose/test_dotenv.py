@@ -4,11 +4,10 @@ import json
 
 import pytest
 
+from containers import SERVICE, Containers
 from project import DEFAULTS
 from stack import dotenv
 from stack.settings import SETTINGS
-
-from .containers import SERVICE, Containers
 
 pytestmark = pytest.mark.compose
 

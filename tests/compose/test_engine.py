@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from compose.containers import SERVICE, Containers, last_error
+from containers import SERVICE, Containers, last_error
 from project import until
 
 LINK = {"long_url": "https://example.com/", "code": "kept"}

@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from containers import PROMPT, SERVICE, Containers, last_error
 from project import until
-
-from .containers import PROMPT, SERVICE, Containers, last_error
 
 pytestmark = pytest.mark.compose
 LAST_LINES = 15

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from containers import Containers
 from project import Stack
-
-from .containers import Containers
 
 pytestmark = pytest.mark.compose
 DAC_OVERRIDE = 1 << 1  # capability 1 of linux/capability.h

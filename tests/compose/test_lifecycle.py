@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from containers import SERVICE, Containers
 from project import Project, Stack, answers, until
 from session import session
-
-from .containers import SERVICE, Containers
 
 pytestmark = pytest.mark.compose
 LINK = {"long_url": "https://example.com/", "code": "kept"}

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from containers import SERVICE, Containers
 from project import Stack, until
-
-from .containers import SERVICE, Containers
 
 pytestmark = pytest.mark.compose
 LINK = {"long_url": "https://example.com/", "code": "kept"}

@@ -9,9 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from containers import SERVICE, Containers
 from project import Stack, until
-
-from .containers import SERVICE, Containers
 
 pytestmark = pytest.mark.compose
 LINK = {"long_url": "https://example.com/", "code": "first"}

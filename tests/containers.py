@@ -1,9 +1,10 @@
 """A checkout of the project whose stack runs in Docker Compose."""
 
+import contextlib
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from project import Project, until
 from stack.outputs import API_ID_FILE
 
 SERVICE = "localstack"
+# Chooses LocalStack; its stand-in takes any token.
+LOCALSTACK = {"LOCALSTACK_AUTH_TOKEN": os.environ.get("LOCALSTACK_AUTH_TOKEN") or "for-a-stand-in"}
 PROMPT = 60  # seconds; far less than the health check's own timeout, so nothing waited for that
 
 
@@ -19,11 +22,22 @@ class Containers(Project):
     """The project as ``docker compose`` sees it; each has a Compose project, port and volume of its own."""
 
     @classmethod
-    def fresh(cls, folder: Path) -> "Containers":
+    def fresh(cls, folder: Path, **changes: str) -> "Containers":
         """Return a project in a fresh copy of this checkout, with nothing running yet."""
-        project = Project.copy(folder, ENGINE="docker")
+        project = Project.copy(folder, ENGINE="docker", **changes)
         project.outputs.mkdir()
         return cls(project.folder, project.settings)
+
+    @classmethod
+    @contextlib.contextmanager
+    def standing(cls, folder: Path, **changes: str) -> "Iterator[Containers]":
+        """Yield a fresh copy whose stack is up."""
+        containers = cls.fresh(folder, **changes)
+        try:
+            containers.up()
+            yield containers
+        finally:
+            containers.discard()
 
     @property
     def environment(self) -> dict[str, str]:
