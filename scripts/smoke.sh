@@ -2,7 +2,8 @@
 # Walk every answer of the API against the running stack, a line each: scripts/smoke.sh
 #
 # It stops with exit code 1 at the first answer that is wrong. Run twice, it passes twice.
-# The stack is the one that OUTPUTS_DIR names; its links are made up anew each time.
+# The stack is the one that OUTPUTS_DIR names; its links are made up anew each time. Where tokens come
+# from an identity provider, TOKEN is to be one of its tokens.
 
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
@@ -13,8 +14,13 @@ load_settings
 need client
 
 url=$(cat "$OUTPUTS_DIR/api_url")
-token=$("$python" scripts/sign-token.py smoke)
-forged=$("$python" scripts/sign-token.py smoke not-the-secret-of-this-stack)
+case $IDENTITY_PROVIDER in
+  '' | cognito) token=$("$python" scripts/sign-token.py smoke) ;;
+  *) token=${TOKEN:-}; [ -n "$token" ] || die "tokens come from $IDENTITY_PROVIDER: put one of its tokens into TOKEN (docs/tokens.md says how to get it)" ;;
+esac
+forged=${token%.*}.$("$python" -c 'import secrets; print(secrets.token_urlsafe(32))')
+owner=$("$python" -c 'import base64, json, sys; print(json.dumps(json.loads(base64.urlsafe_b64decode(sys.argv[1].split(".")[1] + "=="))["sub"]))' "$token") ||
+  die "TOKEN is no JWT: put a token of $IDENTITY_PROVIDER into it"
 code=smoke-$("$python" -c 'import secrets; print(secrets.token_hex(6))')
 long_url="https://example.com/?smoke=$code"
 folder=$(mktemp -d)
@@ -52,7 +58,7 @@ expect() {
 
 wrong() {
   printf 'WRONG %s  %s: expected %s\n%s\n%s\n' "$status" "$1" "$2" "$headers" "$body" >&2
-  [ "$status" != 403 ] || say "is JWT_SECRET the one that the stack was built with?" >&2
+  [ "$status" != 403 ] || say "does the token suit the JWT_... settings that the stack was built with? scripts/logs.sh authorizer says why it was refused" >&2
   exit 1
 }
 
@@ -85,7 +91,7 @@ request GET "/r/$code"
 expect '… and nothing was written' 404 '{"error": "not found"}'
 
 shorten "{\"long_url\": \"$long_url\"}"
-expect 'POST /shorten' 201 'location: r/' "\"long_url\": \"$long_url\"" '"owner_id": "smoke"'
+expect 'POST /shorten' 201 'location: r/' "\"long_url\": \"$long_url\"" "\"owner_id\": $owner"
 shorten "{\"long_url\": \"$long_url\", \"code\": \"$code\"}"
 expect 'POST /shorten with a code' 201 "location: r/$code" "\"code\": \"$code\""
 shorten "{\"long_url\": \"https://example.com/other\", \"code\": \"$code\"}"

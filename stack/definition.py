@@ -19,7 +19,7 @@ DEFINITION = Definition(
             reads=("shortlinks",),
             writes=("shortlinks",),
         ),
-        Function("authorizer", settings=("JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE")),
+        Function("authorizer", settings=("JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE", "IDENTITY_PROVIDER", "JWKS_TTL")),
     ),
     api="shortener",
     api_id="5407c0de",  # fixed, so that saved URLs outlive restarts: eight hexadecimal digits

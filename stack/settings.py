@@ -5,11 +5,13 @@ page, or of the Compose files, that has to follow.
 """
 
 import enum
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from stack.errors import SettingError
 
@@ -18,6 +20,8 @@ DEVELOPMENT_SECRET = "dev-secret-change-me"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 ENGINES = ("docker", "embedded")
 MAX_AUTHORIZER_TTL = 3600  # seconds; API Gateway's limit
+MAX_JWKS_TTL = 86400  # seconds
+COGNITO = "cognito"  # the provider that is built with the stack
 ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")
 NAME_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,19}")
 # AWS names every region so, in all of its partitions: us-east-1, us-gov-west-1, eusc-de-east-1.
@@ -112,6 +116,25 @@ def _level(text: str) -> str:
     return text.upper()
 
 
+def _identity_provider(text: str) -> str:
+    if text in ("", COGNITO):
+        return text
+    parts = urlsplit(text)
+    _ = parts.port  # which raises ValueError for one that cannot be
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s@?#]", text):
+        raise ValueError(f"use {COGNITO}, or the issuer's URL, such as https://login.example.com/realm")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ValueError("use https; plain http is for an issuer on this machine alone")
+    return text
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(one.strip() for one in text.split(",") if one.strip())
     if not origins:
@@ -143,6 +166,8 @@ class Settings:
     jwt_secret: str = _row(DEVELOPMENT_SECRET, str, GivenTo.ENGINE)
     jwt_issuer: str = _row("", str, GivenTo.ENGINE)
     jwt_audience: str = _row("", str, GivenTo.ENGINE)
+    identity_provider: str = _row("", _identity_provider, GivenTo.ENGINE)
+    jwks_ttl: int = _row("300", _whole_number(1, MAX_JWKS_TTL), GivenTo.ENGINE)  # seconds
     authorizer_ttl: int = _row("0", _whole_number(0, MAX_AUTHORIZER_TTL), GivenTo.ENGINE)  # seconds
     cors_allow_origins: tuple[str, ...] = _row("*", _origins, GivenTo.ENGINE)
     log_level: str = _row("INFO", _level, GivenTo.ENGINE)
@@ -170,6 +195,10 @@ class Settings:
 
     def warnings(self) -> list[str]:
         """Return a line for each setting that works but should be changed."""
+        if self.identity_provider:
+            if self.identity_provider != COGNITO and not self.jwt_audience:
+                return ["JWT_AUDIENCE is empty: what IDENTITY_PROVIDER issues for any other API opens this one too"]
+            return []
         if self.jwt_secret != DEVELOPMENT_SECRET and len(self.jwt_secret.encode()) < 32:
             return ["JWT_SECRET is shorter than the 32 bytes that HS256 asks for (RFC 7518, 3.2)"]
         return []

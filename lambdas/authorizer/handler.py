@@ -1,4 +1,7 @@
-"""The Lambda authorizer of the routes that need a user: HS256 JWTs, with the standard library alone.
+"""The Lambda authorizer of the routes that need a user: JWTs, with the standard library alone.
+
+The configuration decides how tokens are signed, never the token: by HS256 with JWT_SECRET, or, with an
+IDENTITY_PROVIDER, by RS256 with one of its keys.
 
 It answers in the simple format and denies by default: a token that does not verify, for whatever
 reason, is ``{"isAuthorized": false}``, never an exception (the gateway would make it a 500). The
@@ -6,31 +9,49 @@ reason is in the log, and nowhere else.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html
 """
 
-import base64
-import binascii
 import hashlib
 import hmac
-import json
 import math
 import os
 import re
 import time
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
+from urllib.parse import urljoin
 
 from common.http import Event
 from common.log import logged, note
+from jose import InvalidToken, decode_object, decode_segment
+
+if TYPE_CHECKING:
+    from jwks import Provider
 
 SECRET = os.environ.get("JWT_SECRET", "")
-ISSUER = os.environ.get("JWT_ISSUER", "")
+IDENTITY_PROVIDER = os.environ.get("IDENTITY_PROVIDER", "")
+ISSUER = IDENTITY_PROVIDER or os.environ.get("JWT_ISSUER", "")
 AUDIENCE = os.environ.get("JWT_AUDIENCE", "")
+ALGORITHM = "RS256" if IDENTITY_PROVIDER else "HS256"
 
 # RFC 6750, 2.1, with the compact form of RFC 7515, 7.1: three segments, none of them empty.
 BEARER = re.compile(r"(?i:bearer) +(?P<signed>[\w-]+\.[\w-]+)\.(?P<signature>[\w-]+)", re.ASCII)
 DENY = {"isAuthorized": False}
 
 
-class InvalidToken(Exception):
-    """Say in a few fixed words why a token proves nothing. These words are logged: nothing of the token is in them."""
+def identity_provider() -> "Provider | None":
+    """Return the provider that the environment names. Without one, nothing that speaks HTTP is loaded.
+
+    JWKS_PATH is where a local engine, whose URL differs from one function's place to another's, has its keys.
+    """
+    if not IDENTITY_PROVIDER:
+        return None
+    from jwks import Provider
+
+    engine = os.environ.get("AWS_ENDPOINT_URL", "").rstrip("/")
+    path = os.environ.get("JWKS_PATH", "")
+    keys_url = urljoin(f"{engine}/", path) if path else ""
+    return Provider(IDENTITY_PROVIDER, keys_url, engine, float(os.environ.get("JWKS_TTL") or 300))
+
+
+PROVIDER = identity_provider()
 
 
 @logged(outcome=lambda answer: "allow" if answer["isAuthorized"] else "deny", fallback=DENY)
@@ -46,34 +67,50 @@ def handler(event: Event, context: Any) -> dict[str, Any]:
 def verify(authorization: str, now: float) -> str:
     """Return the ``sub`` of the token in an Authorization header, as of ``now`` (Unix time, seconds).
 
-    Raise InvalidToken unless the header is ``Bearer`` and a JWT that is signed with SECRET by
-    HS256 and whose claims hold. See RFC 7515 (JWS), RFC 7519 (JWT), RFC 8725 (best practice).
+    Raise InvalidToken unless the header is ``Bearer`` and a JWT that is signed as configured and
+    whose claims hold. See RFC 7515 (JWS), RFC 7519 (JWT), RFC 8725 (best practice).
     """
-    if not SECRET:
-        raise InvalidToken("JWT_SECRET is not set")
     token = BEARER.fullmatch(authorization)
     if token is None:
         raise InvalidToken("malformed")
-    header, payload = token["signed"].split(".")
-    check_header(decode_object(header))
-    signature = hmac.digest(SECRET.encode(), token["signed"].encode(), hashlib.sha256)
-    if not hmac.compare_digest(signature, decode_segment(token["signature"])):
-        raise InvalidToken("signature")
+    encoded_header, payload = token["signed"].split(".")
+    header = decode_object(encoded_header)
+    check_header(header)
+    check_signature(header, token["signed"].encode(), decode_segment(token["signature"]), now)
     return check_claims(decode_object(payload), now)
 
 
 def check_header(header: dict[str, Any]) -> None:
-    """Raise InvalidToken unless the algorithm is HS256; a header says nothing else that is heeded (RFC 8725, 3.1)."""
-    if header.get("alg") != "HS256":
+    """Raise InvalidToken unless the algorithm is the configured one.
+
+    But for the name of a key, a header says nothing else that is heeded (RFC 8725, 3.1 and 3.10).
+    """
+    if header.get("alg") != ALGORITHM:
         raise InvalidToken("algorithm")
     if "crit" in header:
         raise InvalidToken("critical extension")
 
 
+def check_signature(header: dict[str, Any], signed: bytes, signature: bytes, now: float) -> None:
+    """Raise InvalidToken unless the signature is the provider's, or without one that of SECRET."""
+    if PROVIDER:
+        valid = PROVIDER.key(header.get("kid"), now).verify(signed, signature)
+    elif SECRET:
+        valid = hmac.compare_digest(hmac.digest(SECRET.encode(), signed, hashlib.sha256), signature)
+    else:
+        raise InvalidToken("JWT_SECRET is not set")
+    if not valid:
+        raise InvalidToken("signature")
+
+
 def check_claims(claims: dict[str, Any], now: float) -> str:
-    """Return the ``sub`` of ``claims`` if they hold at ``now``. Raise InvalidToken if they do not."""
+    """Return the ``sub`` of ``claims`` if they hold at ``now``. Raise InvalidToken if they do not.
+
+    A provider's access tokens may have a ``client_id`` in place of ``aud``, and say that they are access tokens.
+    """
     subject, expiry, start = claims.get("sub"), claims.get("exp"), claims.get("nbf", now)
-    audiences = claims["aud"] if isinstance(claims.get("aud"), list) else [claims.get("aud")]
+    audience = claims.get("client_id") if PROVIDER and "aud" not in claims else claims.get("aud")
+    audiences = audience if isinstance(audience, list) else [audience]
     if not is_number(expiry):
         raise InvalidToken("no expiry")
     if expiry <= now:
@@ -84,6 +121,8 @@ def check_claims(claims: dict[str, Any], now: float) -> str:
         raise InvalidToken("issuer")
     if AUDIENCE and not (AUDIENCE in audiences and all(isinstance(one, str) for one in audiences)):
         raise InvalidToken("audience")
+    if PROVIDER and claims.get("token_use", "access") != "access":
+        raise InvalidToken("no access token")
     if not is_text(subject):
         raise InvalidToken("subject")
     return str(subject)
@@ -97,41 +136,3 @@ def is_number(value: object) -> TypeGuard[float]:
 def is_text(value: object) -> bool:
     """Return True for a string with characters that UTF-8 can store (JSON may carry half a surrogate pair)."""
     return isinstance(value, str) and value != "" and not re.search("[\ud800-\udfff]", value)
-
-
-def decode_segment(segment: str) -> bytes:
-    """Return the bytes of base64url without padding (RFC 7515, 2).
-
-    Raise InvalidToken unless it is in its canonical spelling (RFC 4648, 3.5).
-    """
-    try:
-        decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-    except binascii.Error:
-        raise InvalidToken("malformed") from None
-    if base64.urlsafe_b64encode(decoded).rstrip(b"=") != segment.encode():
-        raise InvalidToken("malformed")
-    return decoded
-
-
-def decode_object(segment: str) -> dict[str, Any]:
-    """Return the JSON object in a segment. Raise InvalidToken if there is none, or if a name is a duplicate."""
-    try:
-        value = json.loads(decode_segment(segment).decode(), object_pairs_hook=_unique, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        raise InvalidToken("malformed") from None
-    if not isinstance(value, dict):
-        raise InvalidToken("malformed")
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return pairs as an object. Raise InvalidToken if a name is a duplicate (RFC 7519, 4)."""
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise InvalidToken("malformed")
-    return value
-
-
-def _refuse(constant: str) -> None:
-    """Raise InvalidToken for NaN and Infinity, which Python's parser takes for JSON."""
-    raise InvalidToken("malformed")

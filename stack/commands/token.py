@@ -36,6 +36,8 @@ def main() -> int:
         settings = Settings.from_environment(dotenv.load())
     except SettingError as error:
         return fail(str(error))
+    if settings.identity_provider:
+        return fail(f"tokens come from {settings.identity_provider}: get one there (docs/tokens.md says how)")
     secret = settings.jwt_secret if arguments.secret is None else arguments.secret
     if not arguments.user or not secret:
         return fail("USER and SECRET must not be empty: leave them out for user-1 and the JWT_SECRET of .env")

@@ -9,7 +9,7 @@ from stack.commands.engines import Engines
 from stack.engine.embedded import say
 from stack.errors import DeployError
 from stack.outputs import API_URL_FILE
-from stack.settings import PROJECT
+from stack.settings import COGNITO, PROJECT
 
 
 def choose() -> None:
@@ -43,9 +43,13 @@ def say_what_is_next(both: Engines) -> None:
     """Print the API's URL, a token, and the next commands, in eight lines at most."""
     url = (both.embedded.settings.outputs / API_URL_FILE).read_text().strip()
     print(f"\nThe API is up: {url}\n", flush=True)
-    signed = subprocess.run([sys.executable, PROJECT / "scripts/sign-token.py"], stdout=subprocess.PIPE, text=True)
-    if signed.returncode == 0:  # or else it has said why there is no token
-        print(f"A token for user-1, good for one hour:\n{signed.stdout.strip()}\n")
+    provider = both.embedded.settings.identity_provider
+    if provider not in ("", COGNITO):
+        print(f"Tokens come from {provider} (docs/tokens.md)\n", flush=True)
+    else:
+        signed = subprocess.run([sys.executable, PROJECT / "scripts/sign-token.py"], stdout=subprocess.PIPE, text=True)
+        if signed.returncode == 0:  # or else it has said why there is no token
+            print(f"A token for user-1, good for one hour:\n{signed.stdout.strip()}\n")
     print("Next: scripts/smoke.sh checks every answer, scripts/dev.sh redeploys each save, scripts/down.sh stops it")
 
 

@@ -13,11 +13,11 @@ from stack.aws_errors import EXPLAINED, explain
 from stack.deploy import build, region
 from stack.errors import DeployError, SettingError
 from stack.model import Definition
-from stack.settings import DEVELOPMENT_SECRET, Settings
+from stack.settings import COGNITO, DEVELOPMENT_SECRET, Settings
 
 PARTS = ("table", "api")
 SECRET_BYTES = 32  # what HS256 asks for: RFC 7518, 3.2
-FIRST_REQUEST = """{curl} {url}/shorten -H "Authorization: Bearer $(scripts/sign-token.py)" \\
+FIRST_REQUEST = """{curl} {url}/shorten -H "Authorization: Bearer {token}" \\
          -H 'Content-Type: application/json' -d '{{"long_url": "https://example.com/"}}'"""
 
 
@@ -57,7 +57,7 @@ def _build_locally(parts: tuple[str, ...]) -> None:
 
 def _build_remotely(parts: tuple[str, ...]) -> None:
     settings = Settings.from_environment(dotenv.load())
-    _refuse_weak_secret(settings.jwt_secret)
+    _refuse_weak_tokens(settings)
     definition = checks.load(settings.name_prefix)
     aws = Aws(_services(parts), Remote())
     # The local stack's outputs stay what they are.
@@ -80,7 +80,8 @@ def _build(parts: tuple[str, ...], definition: Definition, settings: Settings, a
             url = build.build_api(aws, definition, settings)
         print(f"==> ready in {time.perf_counter() - started:.1f} s: {url}")
         curl = "curl --noproxy '*'" if isinstance(aws.target, Local) else "curl"
-        print(f"    try: {FIRST_REQUEST.format(curl=curl, url=url)}")
+        token = "$(scripts/sign-token.py)" if settings.identity_provider in ("", COGNITO) else "$TOKEN"
+        print(f"    try: {FIRST_REQUEST.format(curl=curl, url=url, token=token)}")
 
 
 def _unlisted(definition: Definition, lambdas: Path) -> list[str]:
@@ -98,12 +99,19 @@ def _services(parts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for part in parts for name in services[part]))
 
 
-def _refuse_weak_secret(secret: str) -> None:
-    """Raise SettingError for a secret that is good enough for development alone."""
-    if secret == DEVELOPMENT_SECRET:
+def _refuse_weak_tokens(settings: Settings) -> None:
+    """Raise SettingError for settings of tokens that are good enough for development alone."""
+    if settings.identity_provider:
+        if settings.identity_provider != COGNITO and not settings.jwt_audience:
+            raise SettingError(
+                "JWT_AUDIENCE is empty: outside the local engine set it to this API's name at IDENTITY_PROVIDER, "
+                "or what the provider issues for any other API opens this one too"
+            )
+        return
+    if settings.jwt_secret == DEVELOPMENT_SECRET:
         problem = "is the one for development, which everybody knows"
-    elif len(secret.encode()) < SECRET_BYTES:
-        problem = f"has {len(secret.encode())} bytes"
+    elif len(settings.jwt_secret.encode()) < SECRET_BYTES:
+        problem = f"has {len(settings.jwt_secret.encode())} bytes"
     else:
         return
     raise SettingError(

@@ -67,7 +67,7 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
         if isinstance(aws.target, Local):  # in its container the engine's port has another number than on the host
             public_url = base_url.replace(aws.target.url, f"http://127.0.0.1:{settings.host_port}")
         with side_by_side() as steps:
-            steps.start("probe", "shorten and follow", partial(probe.ensure, aws, definition, settings, base_url))
+            steps.start("probe", probe.step(settings), partial(probe.ensure, aws, definition, settings, base_url))
     except BaseException:
         outputs.withdraw(settings.outputs)
         raise

@@ -1,6 +1,7 @@
-"""The last step: shorten a link and follow it through the gateway, as a client would.
+"""The last step: ask the API through the gateway, as a client would.
 
-That proves all three functions, and warms them, before the API's URL is published.
+That proves all three functions, and warms them, before the API's URL is published. Tokens of an
+identity provider cannot be had here: with one, the probe shows what takes no token.
 """
 
 import contextlib
@@ -16,12 +17,14 @@ from stack.model import Definition
 from stack.settings import Settings
 
 TABLE, KEY = "shortlinks", "code"
+SHORTEN = "shorten"
 # No user has this name. Only a row with this owner is ever deleted.
 OWNER = CODE = "__deployment-probe__"
 TIMEOUT = 60  # seconds; a new API on AWS, or the first container of LocalStack, takes a while
 RETRY_AFTER = 0.2  # seconds
 TOKEN_LIFETIME = TIMEOUT + 60  # seconds
 REPLACED_TIMEOUT = 5  # seconds; under traffic, an update ends a process that has just taken a request
+EVENT = {"version": "2.0", "requestContext": {"authorizer": {"lambda": {"userId": OWNER}}}}  # without a body
 NOT_YET = (  # the gateway's answers while the API or a function is starting
     HTTPStatus.NOT_FOUND,
     HTTPStatus.TOO_MANY_REQUESTS,
@@ -31,8 +34,40 @@ NOT_YET = (  # the gateway's answers while the API or a function is starting
 )
 
 
+def step(settings: Settings) -> str:
+    """Return what the probe shows, for its line: only who can sign a token can see one open the API."""
+    return "all but a valid token" if settings.identity_provider else "shorten and follow"
+
+
 def ensure(aws: Aws, definition: Definition, settings: Settings, base_url: str) -> Ensured:
-    """Shorten and follow a link at ``base_url``, and remove it again. Raise DeployError if that fails.
+    """Show that the API at ``base_url`` answers with all three functions. Raise DeployError if one does not."""
+    if settings.identity_provider:
+        _refuse_and_miss(aws, definition, settings, base_url)
+    else:
+        _shorten_and_follow(aws, definition, settings, base_url)
+    return Ensured(Change.ANSWERED, base_url)
+
+
+def _refuse_and_miss(aws: Aws, definition: Definition, settings: Settings, base_url: str) -> None:
+    """Show all that takes no token of the identity provider, which need not be up yet.
+
+    The gateway refuses a request without a token, the authorizer one with a token of ours, and redirect
+    finds no link. The request that shorten refuses, for it has no body, comes past the gateway.
+    """
+    token = tokens.sign(OWNER, settings.jwt_secret, time.time(), TOKEN_LIFETIME)
+    authorization = {"Authorization": f"Bearer {token}"}
+    _expect(base_url, "POST", "shorten", (HTTPStatus.UNAUTHORIZED,), "{}", by_gateway=True)
+    _expect(base_url, "POST", "shorten", (HTTPStatus.FORBIDDEN,), "{}", authorization, by_gateway=True)
+    _expect(base_url, "GET", f"r/{CODE}", (HTTPStatus.NOT_FOUND,))
+    name = definition.function_name(SHORTEN)
+    answer = aws["lambda"].invoke(FunctionName=name, Payload=json.dumps(EVENT).encode())
+    said = answer["Payload"].read().decode(errors="replace")
+    if f'"statusCode": {HTTPStatus.BAD_REQUEST.value}' not in said:
+        raise DeployError(f"function {name} did not refuse a request without a body: {' '.join(said.split())}")
+
+
+def _shorten_and_follow(aws: Aws, definition: Definition, settings: Settings, base_url: str) -> None:
+    """Shorten and follow a link, and remove it again.
 
     Two probes may use the one code at once, so "taken" and "already removed" are right answers too.
     """
@@ -53,7 +88,6 @@ def ensure(aws: Aws, definition: Definition, settings: Settings, base_url: str) 
                 ConditionExpression="owner_id = :probe",
                 ExpressionAttributeValues={":probe": {"S": OWNER}},
             )
-    return Ensured(Change.ANSWERED, base_url)
 
 
 def _expect(
@@ -63,14 +97,16 @@ def _expect(
     right: tuple[HTTPStatus, ...],
     body: str | None = None,
     headers: dict[str, str] | None = None,
+    by_gateway: bool = False,
 ) -> None:
+    """Ask until an answer has a right status, and comes from a function, or from the gateway where that is meant."""
     url = f"{base_url}/{path}"
     started = time.monotonic()
     deadline = started + TIMEOUT
     while True:
         try:
             answer = http_client.request(method, url, body, headers)
-            if answer.status in right and not answer.by_gateway:
+            if answer.status in right and answer.by_gateway == by_gateway:
                 return
             starting = answer.by_gateway and answer.status in NOT_YET
             replaced = answer.status == HTTPStatus.BAD_GATEWAY and time.monotonic() < started + REPLACED_TIMEOUT

@@ -11,7 +11,7 @@ from stack.checks import check, load
 from stack.definition import DEFINITION
 
 SOURCE = (CHECKOUT / "stack/definition.py").read_text()
-LAST = '        Function("authorizer", settings=("JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE")),\n'
+LAST = next(line for line in SOURCE.splitlines(keepends=True) if line.startswith('        Function("authorizer", '))
 LINE = SOURCE[: SOURCE.index(LAST)].count("\n") + 2  # of an entry after the last function
 # Loads each of the definitions that come as JSON, and prints what that says.
 LOAD = """

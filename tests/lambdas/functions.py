@@ -95,5 +95,9 @@ def _imported_modules_forgotten() -> Iterator[dict[str, ModuleType]]:
 
 
 def _take_modules() -> dict[str, ModuleType]:
-    names = [name for name in sys.modules if name.split(".")[0] in ("handler", "hosts", "urls", "common")]
+    names = [
+        name
+        for name in sys.modules
+        if name.split(".")[0] in ("handler", "hosts", "jose", "jwks", "rs256", "urls", "common")
+    ]
     return {name: sys.modules.pop(name) for name in names}
