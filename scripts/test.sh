@@ -13,4 +13,5 @@ find_python
 compose=
 case " $* " in *" --compose "*) compose=compose ;; esac
 need embedded client test ${compose:+"$compose"}
+.venv/bin/python -m stack.commands.packages
 exec .venv/bin/python -m pytest "$@"

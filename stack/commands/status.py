@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from stack import http_client
+from stack import http_client, packages
 from stack.aws import Aws, Local
 from stack.aws_errors import EXPLAINED, explain
 from stack.checks import load
@@ -24,6 +24,7 @@ from stack.engine.health import State, look
 from stack.errors import PackageError
 from stack.model import Definition, Function
 from stack.outputs import API_ID_FILE, API_URL_FILE
+from stack.packages import Target
 from stack.settings import Settings
 
 COUNTED = 10_000  # links; MiniStack sorts the whole table for each page of a scan
@@ -66,7 +67,8 @@ def report(settings: Settings) -> int:
         return 1
     line("engine", f"{engine(url)}, {place or 'of another STATE_DIR or project'}, {url}")
     aws = Aws(("sts", "lambda", "dynamodb", "logs"), target)
-    parts = [function(aws, definition, settings.lambdas, one) for one in definition.functions]
+    python = packages.of_engine(url)
+    parts = [function(aws, definition, settings.lambdas, python, one) for one in definition.functions]
     parts.append(links(aws, definition.table_name("shortlinks")))
     whole = all(part.sound for part in parts)
     line("state", condition(state, settings.outputs, whole))
@@ -130,7 +132,7 @@ def engine(url: str) -> str:
     return f"{name} {report.get('version', 'of an unknown version')}"
 
 
-def function(aws: Aws, definition: Definition, lambdas: Path, one: Function) -> Part:
+def function(aws: Aws, definition: Definition, lambdas: Path, python: Target, one: Function) -> Part:
     """Return whether the function is there and has the working tree's code."""
     name = one.name
     found = functions.find(aws, definition.function_name(one))
@@ -145,7 +147,7 @@ def function(aws: Aws, definition: Definition, lambdas: Path, one: Function) -> 
         reason = f" ({current['StateReason']})" if current.get("StateReason") else ""
         return Part("function", f"{name:<11} {current['State'].lower()} {facts}{reason}", sound=False)
     try:
-        wanted = package.build(lambdas, name).sha256
+        wanted = package.build(lambdas, name, python).sha256
     except PackageError as error:
         return Part("function", f"{name:<11} stale  {facts} ({error})")
     if wanted == current["CodeSha256"]:
