@@ -25,7 +25,8 @@ for folder in lambdas/*/; do
 done
 MYPYPATH=.:tests:lambdas mypy --explicit-package-bases --exclude "^($exclude)" stack scripts/*.py tests bench lambdas
 for folder in $several; do
-  MYPYPATH=lambdas:$(.venv/bin/python -m stack.commands.packages "$(basename "$folder")") mypy --follow-imports=silent "$folder"
+  installed=$(.venv/bin/python -m stack.commands.packages "$(basename "$folder")")
+  PYTHONPATH=$installed MYPYPATH=lambdas mypy "$folder"
 done
 say "shellcheck"
 shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh scripts/lib/*.sh init/*/*.sh bench/*.sh tests/*.sh tests/*/*.sh .ci/run
