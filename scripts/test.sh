@@ -15,4 +15,5 @@ compose=
 case " $* " in *" --compose "*) compose=compose ;; esac
 case " $* " in *" --localstack "*) tests/localstack/stand-in-image.sh && set -- --numprocesses=1 "$@" ;; esac
 need embedded client test ${compose:+"$compose"}
+.venv/bin/python -m stack.commands.packages
 exec .venv/bin/python -m pytest "$@"

@@ -14,4 +14,6 @@ chosen=$("$python" -m stack.commands.up choose) || exit 1
 say "${chosen#* }"
 engine=${chosen%% *}
 [ "$engine" = docker ] || need embedded dev # what the other scripts need too, so that they run offline later
+# shellcheck disable=SC2119 # .venv alone, for its pip
+[ -z "$(compgen -G 'lambdas/requirements.txt')$(compgen -G 'lambdas/*/requirements.txt')" ] || need
 exec "$python" -m stack.commands.up "$engine"

@@ -148,7 +148,7 @@ class Project:
         for name in COPIED:
             source = CHECKOUT / name
             if source.is_dir():
-                shutil.copytree(source, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, checkout / name, ignore=shutil.ignore_patterns("__pycache__", ".packages"))
             else:
                 shutil.copy(source, checkout / name)
         (checkout / ".venv").symlink_to(CHECKOUT / ".venv")

@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 from botocore.exceptions import HTTPClientError
 
+from stack import packages
 from stack.aws import Aws, Local
 from stack.aws_errors import EXPLAINED, explain
 from stack.checks import load
@@ -39,10 +40,11 @@ class Redeployment:
     def __init__(self, target: Local, definition: Definition, settings: Settings) -> None:
         self.aws = Aws(("sts", "iam", "lambda"), target)
         self.target, self.definition, self.settings = target, definition, settings
+        self.python = packages.of_engine(target.url)
         self.serving: dict[str, Package] = {}
         for one in definition.functions:
             try:
-                code = package.build(settings.lambdas, one.name)
+                code = package.build(settings.lambdas, one.name, self.python)
             except PackageError:  # saved since the build: the redeployment of that save names the error
                 continue
             found = functions.find(self.aws, definition.function_name(one))
@@ -55,13 +57,14 @@ class Redeployment:
         for name in sorted(folders(self.settings.lambdas) - {one.name for one in wanted}):
             say(f"lambdas/{name}/ has no entry in stack/definition.py yet")
         try:
-            packages = {one.name: package.build(self.settings.lambdas, one.name) for one in wanted}
-            changed = [one for one in wanted if packages[one.name] != self.serving.get(one.name)]
+            packages.install(self.settings.lambdas, self.python)
+            code = {one.name: package.build(self.settings.lambdas, one.name, self.python) for one in wanted}
+            changed = [one for one in wanted if code[one.name] != self.serving.get(one.name)]
             if not changed:
                 say("nothing to redeploy: that is what serves")
             with side_by_side() as steps:
                 for one in changed:
-                    steps.start("function", one.name, partial(self._replace, one, packages[one.name]))
+                    steps.start("function", one.name, partial(self._replace, one, code[one.name]))
         except PackageError as error:
             fail(f"{error} (the previous version serves)")
             return DONE

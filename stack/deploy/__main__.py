@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from stack import checks, dotenv, outputs
+from stack import checks, dotenv, outputs, packages
 from stack.aws import Aws, Local, Remote
 from stack.aws_errors import EXPLAINED, explain
 from stack.deploy import build, region
@@ -64,6 +64,7 @@ def _build_remotely(parts: tuple[str, ...]) -> None:
     settings = dataclasses.replace(settings, outputs_dir=settings.outputs / f"{aws.account}-{aws.region}")
     if "api" in parts:
         _make(settings.outputs)
+        packages.install(settings.lambdas, packages.of_engine(aws.endpoints.get("lambda")))
     _build(parts, definition, settings, aws)
 
 

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
-from stack import outputs
+from stack import outputs, packages
 from stack.aws import Aws, Local
 from stack.deploy import loading, package, probe
 from stack.deploy.package import Package
@@ -23,6 +23,7 @@ from stack.deploy.resources import (
 )
 from stack.deploy.steps import Ensured, side_by_side
 from stack.model import Definition, Function
+from stack.packages import Target
 from stack.settings import Settings
 
 TABLE_SERVICES = ("dynamodb", "lambda", "sts")
@@ -54,7 +55,7 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
     """
     engine_url = aws.endpoints.get("apigatewayv2")  # None for AWS itself
     outputs.check(settings.outputs)
-    sources = read_sources(definition, settings)
+    sources = read_sources(definition, settings, packages.of_engine(engine_url))
     for one in definition.tables:
         table.require(aws, definition, one)
     check_sources(aws, definition, sources, engine_url)
@@ -75,10 +76,10 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
     return public_url
 
 
-def read_sources(definition: Definition, settings: Settings) -> list[Source]:
+def read_sources(definition: Definition, settings: Settings, target: Target) -> list[Source]:
     """Read the code and the environment of every function. Raises PackageError and DeployError."""
     return [
-        Source(one, package.build(settings.lambdas, one.name), definition.environment(one, settings))
+        Source(one, package.build(settings.lambdas, one.name, target), definition.environment(one, settings))
         for one in definition.functions
     ]
 

@@ -22,24 +22,31 @@ from stack.deploy.resources import function as functions
 from stack.deploy.steps import Change, Ensured
 from stack.errors import PackageError
 from stack.model import Definition, Function
+from stack.packages import REQUIREMENTS
 
 TIMEOUT = 60  # seconds; Lambda allows 10, but not on a machine that builds all functions at once
+HIDE = Path(__file__).parent.parent / "engine/site_packages.py"
 INHERITED = ("HOME", "LANG", "PATH", "SYSTEMROOT", "TMPDIR")
 # What the module prints goes to stderr; what became of it goes to a file.
 PROGRAM = """
-import importlib, json, pathlib, sys, traceback
-folder, result = sys.argv[1:]
+import importlib, json, pathlib, runpy, sys, traceback
+folder, result, hide, *own = sys.argv[1:]
 sys.argv[1:] = []
+runpy.run_path(hide)
 sys.path.insert(0, folder)
 found = {}
 try:
     if not callable(getattr(importlib.import_module("handler"), "handler", None)):
         found = {"file": "handler.py", "line": 1, "error": "there is no function named handler in it"}
 except BaseException as error:
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(folder)]
+    trace = traceback.extract_tb(error.__traceback__)
+    frames = [(frame.filename.removeprefix(folder + "/"), frame.lineno) for frame in trace]
+    frames = [(file, line) for file, line in frames if file in own]  # and not in a package
     found = {"error": f"{type(error).__name__}: {error}"}
+    if isinstance(error, ModuleNotFoundError):
+        found["missing"] = error.name
     if frames:
-        found |= {"file": str(pathlib.Path(frames[-1].filename).relative_to(folder)), "line": frames[-1].lineno}
+        found |= {"file": frames[-1][0], "line": frames[-1][1]}
 pathlib.Path(result).write_text(json.dumps(found))
 sys.stdout.flush()
 sys.stderr.flush()
@@ -90,7 +97,7 @@ def check(name: str, package: Package, environment: Mapping[str, str]) -> None:
         inherited = {one: os.environ[one] for one in INHERITED if one in os.environ}
         try:
             done = subprocess.run(
-                [sys.executable, "-I", "-B", "-c", PROGRAM, str(folder), str(result)],
+                [sys.executable, "-I", "-B", "-c", PROGRAM, folder, result, HIDE, *package.sources],
                 cwd=folder,
                 env={**inherited, **environment, "LAMBDA_TASK_ROOT": str(folder)},
                 stdin=subprocess.DEVNULL,
@@ -108,6 +115,8 @@ def check(name: str, package: Package, environment: Mapping[str, str]) -> None:
     if not found:
         return
     message = " ".join(found["error"].split())
+    if found.get("missing"):
+        message += f"; name its package in lambdas/{name}/{REQUIREMENTS}"
     if "file" in found:
         within = found["file"]
         shown = f"lambdas/{within}" if within.startswith(f"{COMMON}/") else f"lambdas/{name}/{within}"

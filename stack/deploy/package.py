@@ -1,4 +1,4 @@
-"""A function's deployment package: its folder and ``lambdas/common``, zipped.
+"""A function's deployment package: its folder, ``lambdas/common`` and the packages that it asks for, zipped.
 
 https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
 """
@@ -7,11 +7,13 @@ import base64
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stack import packages
 from stack.errors import PackageError
+from stack.packages import LAMBDA, Target
 
 COMMON = "common"
 ENTRY = "handler.py"
@@ -19,34 +21,45 @@ ENTRY = "handler.py"
 
 @dataclass(frozen=True)
 class Package:
-    """The bytes of a zip and their hash as Lambda's ``CodeSha256`` gives it."""
+    """The bytes of a zip and their hash as Lambda's ``CodeSha256`` gives it; ``sources`` are the project's files."""
 
     content: bytes
+    sources: frozenset[str]
 
     @property
     def sha256(self) -> str:
         return base64.b64encode(hashlib.sha256(self.content).digest()).decode()
 
 
-def build(lambdas: Path, name: str) -> Package:
+def build(lambdas: Path, name: str, target: Target = LAMBDA) -> Package:
     """Zip function ``name``: the same source gives the same bytes, on any machine and at any time.
 
-    Raises PackageError when the handler is missing or a file is not valid Python.
+    Raises PackageError when the handler is missing, a file is not valid Python, or the packages for ``target`` are
+    not installed or too large.
     """
     folder = lambdas / name
     if not (folder / ENTRY).is_file():
         raise PackageError(f"{lambdas.name}/{name}/{ENTRY} is missing: a function's code has to be there")
     files = {path.relative_to(folder).as_posix(): path for path in _sources(folder)}
     files |= {path.relative_to(lambdas).as_posix(): path for path in _sources(lambdas / COMMON)}
-    buffer = io.BytesIO()
+    installed = packages.find(lambdas, name, target)
+    buffer = io.BytesIO(installed.with_suffix(".zip").read_bytes() if installed else b"")
     # Stored, not deflated: what a compressor makes differs between versions of zlib.
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(buffer, "a" if installed else "w", zipfile.ZIP_STORED) as archive:
+        _check_clash(lambdas, name, {one.partition("/")[0] for one in archive.namelist()}, files)
         for arcname, path in sorted(files.items()):
-            member = zipfile.ZipInfo(arcname, date_time=(1980, 1, 1, 0, 0, 0))
-            member.create_system = 3  # Unix, whatever made it
-            member.external_attr = 0o644 << 16
-            archive.writestr(member, _checked(path, lambdas))
-    return Package(buffer.getvalue())
+            archive.writestr(packages.member(arcname), _checked(path, lambdas))
+    content = buffer.getvalue()
+    packages.check_size(name, content)
+    return Package(content, frozenset(files))
+
+
+def _check_clash(lambdas: Path, name: str, installed: set[str], files: Mapping[str, Path]) -> None:
+    for arcname in sorted(files):
+        top = arcname.partition("/")[0]
+        if {top, top.removesuffix(".py"), f"{top}.py"} & installed:
+            shown = files[arcname].relative_to(lambdas.parent)
+            raise PackageError(f"{shown} has the name of a package that {name} asks for: rename the file or its folder")
 
 
 def _sources(folder: Path) -> Iterator[Path]:

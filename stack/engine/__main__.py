@@ -19,7 +19,7 @@ os.environ.setdefault("IOT_MTLS_ENABLED", "0")  # MiniStack would listen on all 
 if sys.argv[1:] == ["restore"]:
     os.environ["PERSIST_STATE"] = "1"  # which MiniStack reads when it is imported
 
-from stack import outputs
+from stack import outputs, packages
 from stack.engine import gate, logs, names, shutdown, state, workers
 from stack.engine.journal import FullError
 from stack.engine.tables import Tables
@@ -66,6 +66,8 @@ class Lifespan:
         self.settings = settings
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] == packages.PATH:
+            return await _answer(send, packages.described().encode())
         if scope["type"] != "lifespan":
             return await self.application(scope, receive, send)
 
@@ -91,6 +93,12 @@ class Lifespan:
             await asyncio.sleep(KEEP_EVERY)
             with contextlib.suppress(FullError):  # which is in the log
                 self.tables.write_entries(["_tables"])
+
+
+async def _answer(send: Any, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _start_workers_once_the_stack_is_up() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from stack import packages
 from stack.engine import neighbours
 from stack.engine.embedded import make_outputs, say
 from stack.errors import DeployError
@@ -90,6 +91,7 @@ class Compose:
             neighbours.check_port(self.settings.host_port)
             neighbours.check_outputs(self.settings)
             self._pull()
+        self._install_packages()
         started = _run("compose", "up", "--detach", "--wait")
         after = self._container()
         if not started and not (before and before == after):
@@ -124,6 +126,20 @@ class Compose:
 
     def _has_volume(self) -> bool:
         return _docker("volume", "inspect", self.volume).returncode == 0
+
+    def _install_packages(self) -> None:
+        """Install what the functions' requirements name, for the Python of the image. Raises DeployError."""
+        if not packages.wanted(self.settings.lambdas):
+            return
+        target = packages.LAMBDA  # LocalStack runs functions in images like AWS's
+        if not self.settings.localstack_auth_token:
+            mount = ("--volume", f"{PROJECT}/stack:/etc/localstack/stack:ro", "--workdir", "/etc/localstack")
+            python = ("--entrypoint", "python3", self.image, "-m", "stack.packages")
+            done = _docker("run", "--rm", "--network", "none", *mount, *python)
+            if done.returncode != 0:
+                raise DeployError(f"{self.image} does not say which Python it has: {' '.join(done.stderr.split())}")
+            target = packages.parse(done.stdout)
+        packages.install(self.settings.lambdas, target)
 
     def _pull(self) -> None:
         """Pull the engine's image where it is missing. Raises DeployError."""

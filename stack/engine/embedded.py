@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack import outputs
+from stack import outputs, packages
 from stack.engine import health, neighbours, shutdown
 from stack.engine.folder import Running, StateDir
 from stack.errors import DeployError
@@ -59,6 +59,7 @@ class Embedded:
 
         If it is interrupted before the stack is up, it stops the engine that it was starting.
         """
+        packages.install(self.settings.lambdas, packages.own())
         self.state.claim()
         starting = False
         try:

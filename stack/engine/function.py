@@ -7,6 +7,7 @@ after a few milliseconds. ``function.py run SCRIPT`` is a worker without a templ
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -171,6 +172,7 @@ def start(request: dict[str, Any], descriptors: list[int]) -> None:
 
 if __name__ == "__main__":
     del sys.path[0]  # the folder of this file
+    runpy.run_path(str(Path(__file__).with_name("site_packages.py")))
     if sys.argv[1] == "template":
         with suppress(ConnectionError):  # the engine has ended
             serve(socket.socket(fileno=int(sys.argv[2])))

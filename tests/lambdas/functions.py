@@ -14,9 +14,12 @@ from typing import Any
 import boto3
 import pytest
 
+from stack import packages
+
 from .events import Event
 
 LAMBDAS = Path(__file__).resolve().parent.parent.parent / "lambdas"
+PACKAGES = f"/{packages.FOLDER}/"  # whose modules are loaded once, as other programs load them
 # All that a function sees of its environment beside the variables that it is loaded with.
 RUNTIME = {
     "HOME": os.devnull,  # where boto3 would find the developer's own account
@@ -65,6 +68,9 @@ class Function:
 
 def load(name: str, **variables: str) -> Function:
     """Import function ``name`` anew with these variables."""
+    installed = str(packages.find(LAMBDAS, name, packages.own()) or "")
+    if installed and installed not in sys.path:
+        sys.path.insert(0, installed)  # for good: a package may import others when they are needed
     with pytest.MonkeyPatch.context() as patch, _imported_modules_forgotten() as imported:
         for variable in [*os.environ]:
             patch.delenv(variable)
@@ -95,9 +101,6 @@ def _imported_modules_forgotten() -> Iterator[dict[str, ModuleType]]:
 
 
 def _take_modules() -> dict[str, ModuleType]:
-    names = [
-        name
-        for name in sys.modules
-        if name.split(".")[0] in ("handler", "hosts", "jose", "jwks", "rs256", "urls", "common")
-    ]
+    files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
+    names = [name for name, file in files.items() if file.startswith(f"{LAMBDAS}/") and PACKAGES not in file]
     return {name: sys.modules.pop(name) for name in names}

@@ -1,10 +1,12 @@
 """scripts/status.sh, scripts/logs.sh and the health check: what is up, what is stale, and what the functions say."""
 
+import json
 import re
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -50,6 +52,8 @@ def test_it_says_what_is_up(up: Project) -> None:
     assert f"API       {up.stack.api_id}  {up.stack.url}\n" in printed
     for name in ("shorten", "redirect", "authorizer"):
         assert re.search(rf"^function  {name} +live   deployed \d+ (s|min) ago, sha256 ", printed, re.MULTILINE)
+    assert "route     POST /shorten         shorten     needs a token\n" in printed
+    assert "route     GET /r/{code}         redirect    needs no token\n" in printed
     assert "links     2, with 3 clicks\n" in printed
     assert "errors    none in the last 24 hours\n" in printed
 
@@ -97,6 +101,113 @@ def test_a_function_of_somebody_else_is_called_foreign(project: Project) -> None
     done = project.run("scripts/status.sh")
     assert "function  shorten     foreign: this project did not make it, and does not touch it\n" in done.stdout
     assert done.returncode == 1
+
+
+def test_json_has_all_of_it(up: Project) -> None:
+    status = json.loads(up.check("scripts/status.sh", "--json"))
+    assert (status["healthy"], status["state"]) == (True, "ready")
+    assert status["message"] == "healthy: the API answers"
+    assert status["engine"]["url"] == up.engine
+    assert status["api"] == {"id": up.stack.api_id, "url": up.stack.url}
+    functions = {one["name"]: one for one in status["functions"]}
+    assert {"shorten", "redirect", "authorizer"} <= functions.keys()
+    assert functions["shorten"]["state"] == "live"
+    assert {"route": "POST /shorten", "function": "shorten", "token": True} in status["routes"]
+    assert {"route": "GET /r/{code}", "function": "redirect", "token": False} in status["routes"]
+    assert (status["links"], status["errors"]) == ({"count": 2, "clicks": 3}, [])
+
+
+def test_json_says_what_is_wrong_too(project: Project) -> None:
+    done = project.run("scripts/status.sh", "--json")
+    status = json.loads(done.stdout)
+    assert (done.returncode, status["healthy"], status["state"]) == (1, False, "starting")
+    assert status["message"] == f"down: nothing answers at {project.engine} (scripts/up.sh starts it)"
+
+
+USE_OF_ENVIRONMENT = """set -eu
+eval "$(scripts/status.sh --env)"
+curl --silent --show-error --write-out '%{http_code}' --output /dev/null "$API_URL/shorten" \\
+  -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
+  -d '{"long_url": "https://example.com/", "code": "env"}'
+.venv/bin/aws dynamodb get-item --table-name shortlinks --key '{"code": {"S": "env"}}' \\
+  --query Item.long_url.S --output text
+.venv/bin/python -c 'import boto3
+links = boto3.resource("dynamodb").Table("shortlinks")
+print(links.delete_item(Key={"code": "env"})["ResponseMetadata"]["HTTPStatusCode"])'
+"""
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+def test_the_environment_leads_to_the_local_stack_whatever_the_shell_had(
+    up: Project, tmp_path: Path, shell: str
+) -> None:
+    (tmp_path / "config").write_text("[profile mine]\nregion = eu-west-1\nendpoint_url = http://127.0.0.1:9\n")
+    foreign = {
+        "AWS_PROFILE": "mine",
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SESSION_TOKEN": "another account's",
+        "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9",
+        "AWS_REGION": "eu-west-1",
+        "http_proxy": "http://127.0.0.1:9",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+    }
+    done = subprocess.run(
+        [shell, "-c", USE_OF_ENVIRONMENT],
+        cwd=up.folder,
+        env={**up.environment, **foreign},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "201https://example.com/\n200\n", "")
+
+
+def test_the_environment_of_a_stack_that_is_not_up_is_empty(project: Project) -> None:
+    done = project.run("scripts/status.sh", "--env")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: the stack at {project.engine} is not up (the engine does not answer yet): "
+        "scripts/status.sh says more, scripts/up.sh starts it\n"
+    )
+    assert "unknown argument '--jsno'" in project.run("scripts/status.sh", "--jsno").stderr
+
+
+def test_a_definition_with_a_slip_hides_nothing_else(up: Project) -> None:
+    path = up.folder / "stack/definition.py"
+    before = path.read_text()
+    path.write_text(before.replace("Route(", "Rout(", 1))
+    printed = up.check("scripts/status.sh")
+    path.write_text(before)
+    assert re.search(r"^definition stack/definition.py, line \d+: .*$", printed, re.MULTILINE)
+    assert "state     healthy: the API answers\n" in printed
+    assert "function  shorten     live" in printed
+    assert "route     POST /shorten         shorten     needs a token\n" in printed
+    assert "links     2, with 3 clicks\n" in printed
+
+
+def test_another_region_is_the_reason_and_no_function_is_called_missing(up: Project) -> None:
+    done = up.run("scripts/status.sh", AWS_DEFAULT_REGION="eu-west-1")
+    reason = "not healthy: the engine has the stack in us-east-1, and AWS_DEFAULT_REGION is eu-west-1"
+    assert f"state     {reason}: set it back to us-east-1" in done.stdout
+    assert "missing" not in done.stdout
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_line_that_only_mentions_an_error_is_none(up: Project) -> None:
+    logs = up.stack.client("logs")
+    group, stream = "/aws/lambda/redirect", "by-hand"
+    logs.create_log_stream(logGroupName=group, logStreamName=stream)
+    lines = [
+        '{"level": "INFO", "message": "ERROR"}',
+        "no ERROR",
+        "[ERROR] KeyError: 'x'",
+        '{"level": "ERROR", "message": "y"}',
+    ]
+    events = [{"timestamp": int(time.time() * 1000), "message": line} for line in lines]
+    logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+    found = json.loads(up.check("scripts/status.sh", "--json"))["errors"]
+    logs.delete_log_stream(logGroupName=group, logStreamName=stream)
+    assert [error["line"].split("  ")[-1].strip() for error in found] == lines[2:]
+    assert {error["function"] for error in found} == {"redirect"}
 
 
 def test_looking_follows_no_link_and_runs_no_function(up: Project) -> None:

@@ -17,8 +17,9 @@ from stack.deploy.resources import Removals, removal
 from stack.deploy.steps import Change, Ensured, drift
 from stack.errors import DeployError
 from stack.model import Definition, Function
+from stack.packages import LAMBDA
 
-RUNTIME = "python3.12"
+RUNTIME = f"python{LAMBDA.python}"
 HANDLER = "handler.handler"
 TIMEOUT = 10  # seconds
 MEMORY = 256  # MiB
