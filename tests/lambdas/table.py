@@ -51,13 +51,16 @@ class Table:
         pages = self.client.get_paginator("scan").paginate(TableName=NAME, ConsistentRead=True)
         return {item["code"]["S"]: item for page in pages for item in page["Items"]}
 
-    def put(self, code: str, long_url: str = "https://example.com/taken") -> Item:
-        """Store a link of user-0 that was clicked seven times."""
+    def put(
+        self, code: str, long_url: str = "https://example.com/taken", owner: str = "user-0", expires_at: int = 0
+    ) -> Item:
+        """Store a link that was clicked seven times."""
         item = {
             "code": {"S": code},
             "long_url": {"S": long_url},
-            "owner_id": {"S": "user-0"},
+            "owner_id": {"S": owner},
             "click_count": {"N": "7"},
+            **({"expires_at": {"N": str(expires_at)}} if expires_at else {}),
         }
         self.client.put_item(TableName=NAME, Item=item)
         return item
