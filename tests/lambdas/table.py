@@ -41,7 +41,17 @@ class Table:
         client.create_table(
             TableName=NAME,
             KeySchema=[{"AttributeName": "code", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "code", "AttributeType": "S"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("code", "owner_id")],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "by-owner",
+                    "KeySchema": [
+                        {"AttributeName": "owner_id", "KeyType": "HASH"},
+                        {"AttributeName": "code", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            ],
             BillingMode="PAY_PER_REQUEST",
         )
         return cls(engine, client)
