@@ -82,6 +82,12 @@ expect_clicks() {
   printf 'ok         click_count is %s\n' "$1"
 }
 
+# until_expired: GET the brief link until it no longer leads anywhere, for 10 seconds at most.
+until_expired() {
+  local tries=0
+  until request GET "/r/$code-brief" && [ "$status" != 302 ] || [ $((tries += 1)) -gt 50 ]; do sleep 0.2; done
+}
+
 say "$url"
 request POST /shorten --data '{}'
 expect 'POST /shorten without Authorization' 401 '{"message":"Unauthorized"}'
@@ -122,6 +128,9 @@ expect 'POST /shorten with a link of this API' 400 '{"error": "long_url'
 shorten "{\"long_url\": \"$long_url\", \"code\": \"no/slash\"}"
 expect 'POST /shorten with a code of other characters' 400 '{"error": "code'
 
+shorten "{\"long_url\": \"$long_url\", \"expires_at\": 1}"
+expect 'POST /shorten with an expiry that has passed' 400 '{"error": "expires_at'
+
 request HEAD "/r/$code"
 expect 'HEAD /r/{code}' 302 "location: $long_url" 'cache-control: no-store'
 expect_clicks 0
@@ -131,6 +140,18 @@ expect 'GET /r/{code}' 302 "location: $long_url" 'cache-control: no-store'
 expect_clicks 1
 request GET "/r/$code-unknown"
 expect 'GET /r/unknown' 404 'content-type: application/json' '{"error": "not found"}'
+
+expires_at=$(($(date +%s) + 3))
+shorten "{\"long_url\": \"$long_url\", \"code\": \"$code-brief\", \"expires_at\": $expires_at}"
+expect 'POST /shorten with an expiry' 201 "\"expires_at\": $expires_at"
+request GET "/r/$code-brief"
+expect 'GET /r/{code} before it expires' 302 "location: $long_url"
+until_expired
+expect 'GET /r/{code} once it has expired' 410 'content-type: application/json' '{"error": "expired"}'
+request HEAD "/r/$code-brief"
+expect 'HEAD /r/{code} once it has expired' 410
+shorten "{\"long_url\": \"$long_url\", \"code\": \"$code-brief\"}"
+expect 'POST /shorten with a code that has expired' 201 "\"code\": \"$code-brief\""
 request GET /elsewhere
 expect 'GET of any other path' 404 '"message"'
 say "all as it should be"

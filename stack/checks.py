@@ -7,7 +7,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stack.errors import DeployError
-from stack.model import FILE, PATH, Authorizer, Definition, Entry, Function, Route, Table, error_at, table_variable
+from stack.model import (
+    FILE,
+    PATH,
+    Authorizer,
+    Definition,
+    Entry,
+    Function,
+    Index,
+    Route,
+    Table,
+    error_at,
+    table_variable,
+)
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html
 ROUTE_KEY = re.compile(r"(DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT) /\S*")
@@ -15,7 +27,7 @@ ROUTE_KEY_LIMIT = 64  # characters: a route's key is also its OperationName, by 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
 FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
-TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # an index's too
 API_NAME = re.compile(r".{1,128}")
 VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]+")
 
@@ -81,6 +93,16 @@ def _check_table(definition: Definition, table: Table) -> None:
             table,
             f"{definition.table_name(table)!r} cannot be a table name; use 3 to 255 of A-Z a-z 0-9 _ . -",
         )
+    of = f"of {table.name!r}"
+    for index in _tuple(table, f"indexes {of}", table.indexes):
+        if not isinstance(index, Index):
+            raise error_at(table, f"indexes {of} has {index!r}, which is not an Index; write Index(…)")
+        for name, value in (("name", index.name), ("key", index.key), ("sort", index.sort)):
+            _check_text(index, f"{name} of an index {of}", value)
+        if not TABLE_NAME.fullmatch(index.name):
+            raise error_at(index, f"{index.name!r} cannot be an index name; use 3 to 255 of A-Z a-z 0-9 _ . -")
+    _check_unique("index", ((index, index.name) for index in table.indexes))
+    _check_text(table, f"ttl {of}", table.ttl, empty=True)
 
 
 def _check_function(definition: Definition, function: Function, tables: set[str]) -> None:

@@ -3,10 +3,12 @@
 What is taken out here is removed by the next build, except for tables, which may hold data.
 """
 
-from stack.model import Authorizer, Definition, Function, Route, Table
+from stack.model import Authorizer, Definition, Function, Index, Route, Table
 
 DEFINITION = Definition(
-    tables=(Table("shortlinks", key="code"),),
+    tables=(
+        Table("shortlinks", key="code", indexes=(Index("by-owner", key="owner_id", sort="code"),), ttl="expires_at"),
+    ),
     functions=(
         Function(
             "shorten",

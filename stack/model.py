@@ -35,11 +35,28 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Table(Entry):
-    """A DynamoDB table. ``key`` is its partition key, a string."""
+class Index(Entry):
+    """A global secondary index of a table: its name, partition key and sort key, both strings.
+
+    It has the keys of the items and nothing else, so that no other change of an item writes to it.
+    """
 
     name: str
     key: str
+    sort: str
+
+
+@dataclass(frozen=True)
+class Table(Entry):
+    """A DynamoDB table. ``key`` is its partition key, a string.
+
+    ``ttl`` names the attribute with the Unix time from which on the table may delete an item.
+    """
+
+    name: str
+    key: str
+    indexes: tuple[Index, ...] = ()
+    ttl: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,41 +6,55 @@ from dataclasses import dataclass
 from common.table import TABLE, dynamodb
 
 CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LIVE = "attribute_exists(long_url) AND (attribute_not_exists(expires_at) OR expires_at > :now)"
+FREE = "attribute_not_exists(code) OR expires_at <= :now"
+
+
+class Expired(Exception):
+    """Say that there is a link, whose time has passed; the table may take days to remove its item."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """A code, where it leads, whose it is, and how often it was followed."""
+    """A code, where it leads, whose it is, how often it was followed, and when it expires (Unix time, seconds)."""
 
     code: str
     long_url: str
     owner_id: str
     click_count: int = 0
+    expires_at: int | None = None
 
 
-def put(link: Link) -> bool:
-    """Store a new link and return True. Return False, with the table untouched, if its code is taken."""
+def put(link: Link, now: float) -> bool:
+    """Store a new link and return True. Return False, with the table untouched, if its code is taken.
+
+    The code of an expired link is free: the new link takes the place of the whole item.
+    """
+    item = {
+        "code": {"S": link.code},
+        "long_url": {"S": link.long_url},
+        "owner_id": {"S": link.owner_id},
+        "click_count": {"N": str(link.click_count)},
+    }
+    if link.expires_at is not None:
+        item["expires_at"] = {"N": str(link.expires_at)}
     try:
         dynamodb.put_item(
             TableName=TABLE,
-            Item={
-                "code": {"S": link.code},
-                "long_url": {"S": link.long_url},
-                "owner_id": {"S": link.owner_id},
-                "click_count": {"N": str(link.click_count)},
-            },
-            ConditionExpression="attribute_not_exists(code)",
+            Item=item,
+            ConditionExpression=FREE,
+            ExpressionAttributeValues={":now": {"N": str(int(now))}},
         )
     except dynamodb.exceptions.ConditionalCheckFailedException:
         return False
     return True
 
 
-def click(code: str) -> str | None:
+def click(code: str, now: float) -> str | None:
     """Count a click and return the link's ``long_url``, or None if there is no such link.
 
     DynamoDB adds to the count, so that N requests at once count N. The condition keeps UpdateItem
-    from creating the item of an unknown code.
+    from creating the item of an unknown code. Raise Expired, and count nothing, if the link's time has passed.
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithItems.html#WorkingWithItems.AtomicCounters
     """
     if CODE.fullmatch(code) is None:
@@ -50,19 +64,30 @@ def click(code: str) -> str | None:
             TableName=TABLE,
             Key={"code": {"S": code}},
             UpdateExpression="ADD click_count :one",
-            ConditionExpression="attribute_exists(long_url)",
-            ExpressionAttributeValues={":one": {"N": "1"}},
+            ConditionExpression=LIVE,
+            ExpressionAttributeValues={":one": {"N": "1"}, ":now": {"N": str(int(now))}},
             ReturnValues="ALL_NEW",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
-    except dynamodb.exceptions.ConditionalCheckFailedException:
+    except dynamodb.exceptions.ConditionalCheckFailedException as error:
+        if "long_url" in error.response.get("Item", {}):
+            raise Expired from None
         return None
     long_url: str = answer["Attributes"]["long_url"]["S"]
     return long_url
 
 
-def peek(code: str) -> str | None:
-    """Return the link's ``long_url`` without counting a click, or None if there is no such link."""
+def peek(code: str, now: float) -> str | None:
+    """Return the link's ``long_url`` without counting a click, or None if there is no such link.
+
+    Raise Expired if its time has passed.
+    """
     if CODE.fullmatch(code) is None:
         return None
     item = dynamodb.get_item(TableName=TABLE, Key={"code": {"S": code}}, ConsistentRead=True).get("Item", {})
-    return item["long_url"]["S"] if "long_url" in item else None
+    if "long_url" not in item:
+        return None
+    if "expires_at" in item and int(item["expires_at"]["N"]) <= now:
+        raise Expired
+    long_url: str = item["long_url"]["S"]
+    return long_url

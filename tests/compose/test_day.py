@@ -24,7 +24,7 @@ def test_a_save_is_live_and_ctrl_c_stops_what_was_started(project: Containers) -
         handler.write_text(before.replace('"no-store"', '"no-store, edited"'))
         until("the edit is live", lambda: stack.follow("mine").headers.get("cache-control") == "no-store, edited")
         handler.write_text(before.replace("    find = peek", "    find = = peek"))
-        window.shows("error: lambdas/redirect/handler.py, line 14: invalid syntax")
+        window.shows("error: lambdas/redirect/handler.py, line 15: invalid syntax")
         assert stack.follow("mine").headers["cache-control"] == "no-store, edited"
         window.shows("redirect   GET /r/{code}     302")
         assert window.interrupt() == 0

@@ -61,7 +61,15 @@ def resources(stack: Stack) -> dict[str, Any]:
             for one in functions.list_functions()["Functions"]
         ],
         "policies": [_replaced(functions.get_policy(FunctionName=name)["Policy"], names) for name in INVOKED],
-        "tables": [(one["TableName"], one["KeySchema"], one["BillingModeSummary"]["BillingMode"]) for one in tables],
+        "tables": [
+            (
+                _pick(one, "TableName KeySchema AttributeDefinitions"),
+                one["BillingModeSummary"]["BillingMode"],
+                [_pick(index, "IndexName KeySchema Projection") for index in one.get("GlobalSecondaryIndexes", [])],
+                stack.client("dynamodb").describe_time_to_live(TableName=one["TableName"])["TimeToLiveDescription"],
+            )
+            for one in tables
+        ],
         "roles": [
             (one["RoleName"], one["AssumeRolePolicyDocument"], _rights(stack, one["RoleName"]))
             for one in stack.client("iam").list_roles()["Roles"]

@@ -23,6 +23,8 @@ OPERATIONS = [
     "GetCallerIdentity",
     "DescribeTable",
     "CreateTable",
+    "DescribeTimeToLive",
+    "UpdateTimeToLive",
     "ListTagsOfResource",
     "GetRole",
     "CreateRole",

@@ -1,5 +1,7 @@
 """GET and HEAD /r/{code}, as a client meets them."""
 
+import time
+
 import httpx
 import pytest
 
@@ -42,6 +44,27 @@ def test_an_unknown_code_is_not_found_and_leaves_no_row(stack: Stack, code: str,
     if method == "GET":
         assert answer.json() == {"error": "not found"}
     assert stack.row(code) is None
+
+
+def test_an_expired_link_is_gone_counts_no_click_and_can_be_taken(stack: Stack, code: str) -> None:
+    expires_at = int(time.time()) + 2
+    created = stack.shorten({"long_url": LONG_URL, "code": code, "expires_at": expires_at})
+    assert created.json()["expires_at"] == expires_at
+    assert stack.follow(code).status_code == 302
+    with stack.http() as client:
+        clicks, gone = 1, client.get(f"/r/{code}")
+        while gone.status_code == 302:
+            clicks, gone = clicks + 1, client.get(f"/r/{code}")
+        assert time.time() >= expires_at
+        assert (gone.status_code, gone.json()) == (410, {"error": "expired"})
+        assert gone.headers["content-type"] == "application/json"
+        assert client.head(f"/r/{code}").status_code == 410
+    row = stack.row(code)
+    assert row is None or row["click_count"] == {"N": str(clicks)}  # unless the table has removed it
+    taken = stack.shorten({"long_url": f"{LONG_URL}2", "code": code}, user="user-2")
+    assert taken.json() == {"code": code, "long_url": f"{LONG_URL}2", "owner_id": "user-2"}
+    assert stack.follow(code).headers["location"] == f"{LONG_URL}2"
+    assert stack.clicks(code) == 1
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,17 @@ class Table:
         client.create_table(
             TableName=NAME,
             KeySchema=[{"AttributeName": "code", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "code", "AttributeType": "S"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("code", "owner_id")],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "by-owner",
+                    "KeySchema": [
+                        {"AttributeName": "owner_id", "KeyType": "HASH"},
+                        {"AttributeName": "code", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            ],
             BillingMode="PAY_PER_REQUEST",
         )
         return cls(engine, client)
@@ -51,13 +61,16 @@ class Table:
         pages = self.client.get_paginator("scan").paginate(TableName=NAME, ConsistentRead=True)
         return {item["code"]["S"]: item for page in pages for item in page["Items"]}
 
-    def put(self, code: str, long_url: str = "https://example.com/taken") -> Item:
-        """Store a link of user-0 that was clicked seven times."""
+    def put(
+        self, code: str, long_url: str = "https://example.com/taken", owner: str = "user-0", expires_at: int = 0
+    ) -> Item:
+        """Store a link that was clicked seven times."""
         item = {
             "code": {"S": code},
             "long_url": {"S": long_url},
-            "owner_id": {"S": "user-0"},
+            "owner_id": {"S": owner},
             "click_count": {"N": "7"},
+            **({"expires_at": {"N": str(expires_at)}} if expires_at else {}),
         }
         self.client.put_item(TableName=NAME, Item=item)
         return item

@@ -118,8 +118,8 @@ INTERNAL_ERROR = {
 @pytest.mark.parametrize(
     ("name", "event", "fallback", "status", "failing"),
     [
-        ("shorten", post({"long_url": URL}), INTERNAL_ERROR, 500, "request = read_request(event)"),
-        ("redirect", get("mine"), INTERNAL_ERROR, 500, "long_url = find(code)"),
+        ("shorten", post({"long_url": URL}), INTERNAL_ERROR, 500, "request = read_request(event, now)"),
+        ("redirect", get("mine"), INTERNAL_ERROR, 500, "long_url = find(code, "),
         ("authorizer", authorize(f"Bearer {token()}"), {"isAuthorized": False}, "deny", "subject = verify("),
     ],
     ids=["shorten", "redirect", "authorizer"],
@@ -162,7 +162,7 @@ def test_a_failed_call_of_dynamodb_is_a_500_whose_line_says_which_and_where(tabl
 def test_the_place_of_a_failure_in_the_standard_library_is_the_line_that_called_it(
     functions: dict[str, Function], capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def parse(code: str) -> object:
+    def parse(code: str, now: float) -> object:
         return json.loads("{")
 
     monkeypatch.setattr(functions["redirect"].handler, "click", parse)
@@ -172,13 +172,13 @@ def test_the_place_of_a_failure_in_the_standard_library_is_the_line_that_called_
         "JSONDecodeError",
         "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
     )
-    assert fields["at"] == line_of("redirect/handler.py", "long_url = find(code)")
+    assert fields["at"] == line_of("redirect/handler.py", "long_url = find(code, ")
 
 
 def test_a_chain_of_exceptions_is_logged_whole(
     functions: dict[str, Function], capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def chain(code: str) -> object:
+    def chain(code: str, now: float) -> object:
         raise LookupError("no row") from OSError("no table")
 
     monkeypatch.setattr(functions["redirect"].handler, "click", chain)
@@ -195,7 +195,7 @@ def test_an_exception_that_has_no_text_is_logged_all_the_same(
         def __str__(self) -> str:
             raise ZeroDivisionError
 
-    def fail(code: str) -> object:
+    def fail(code: str, now: float) -> object:
         raise UnprintableError
 
     monkeypatch.setattr(functions["redirect"].handler, "click", fail)

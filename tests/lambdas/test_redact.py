@@ -58,7 +58,7 @@ def function() -> Iterator[Function]:
     function.modules["common.table"].dynamodb.close()
 
 
-def logged(function: Function, event: object, fail: Callable[[str], object]) -> str:
+def logged(function: Function, event: object, fail: Callable[[str, float], object]) -> str:
     """Return what an invocation logs that fails so, with its escapes undone."""
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as output:
         patch.setattr(function.handler, "click", fail)
@@ -69,10 +69,10 @@ def logged(function: Function, event: object, fail: Callable[[str], object]) -> 
     return "\n".join(fields[name] for name in ("error", "message", "at", "traceback"))
 
 
-def raised(message: str) -> Callable[[str], object]:
+def raised(message: str) -> Callable[[str, float], object]:
     """Return a function that raises an exception of this text, from another, during another."""
 
-    def fail(code: str) -> None:
+    def fail(code: str, now: float) -> None:
         try:
             try:
                 raise KeyError(message)
@@ -130,7 +130,7 @@ def test_no_half_of_a_secret_is_logged(function: Function, secret: str, cut: int
     """The exception has one half, and the exception that it comes from the other."""
     encode = ENCODINGS[encoding]
 
-    def fail(code: str) -> object:
+    def fail(code: str, now: float) -> object:
         raise RuntimeError(encode(secret[:cut])) from ValueError(encode(secret[cut:]))
 
     with pytest.MonkeyPatch.context() as patch:

@@ -88,7 +88,7 @@ def test_a_save_of_common_code_redeploys_all_that_have_it(desk: Desk) -> None:
 def test_a_syntax_error_is_named_with_its_line_and_the_previous_version_serves(desk: Desk) -> None:
     before = desk.modified()
     desk.save("lambdas/redirect/handler.py", "    find = peek", "    find = = peek")
-    desk.window.shows("error: lambdas/redirect/handler.py, line 14: invalid syntax (the previous version serves)")
+    desk.window.shows("error: lambdas/redirect/handler.py, line 15: invalid syntax (the previous version serves)")
     assert desk.cache_control == "no-store"
     assert desk.modified() == before
     desk.save("lambdas/redirect/handler.py", "    find = = peek", "    find = peek")
@@ -136,7 +136,7 @@ def test_each_request_is_a_line_and_a_print_is_shown_too(desk: Desk) -> None:
 def test_an_error_in_a_function_is_a_line_with_its_type_and_place(desk: Desk) -> None:
     desk.save("lambdas/redirect/handler.py", "    find = peek", '    raise KeyError("x")\n    find = peek')
     until("the error is live", lambda: desk.stack.follow("mine").status_code == 500)
-    desk.window.shows("KeyError: 'x' at handler.py:14")
+    desk.window.shows("KeyError: 'x' at handler.py:15")
 
 
 def test_a_new_function_is_picked_up_with_its_route_and_its_description_is_asked_for(desk: Desk) -> None:
@@ -241,7 +241,7 @@ def write(file: str, old: str, new: str) -> Callable[[Project], Callable[[], obj
     [
         (
             write("lambdas/redirect/handler.py", "    find = peek", "    find = = peek"),
-            "error: lambdas/redirect/handler.py, line 14: invalid syntax",
+            "error: lambdas/redirect/handler.py, line 15: invalid syntax",
         ),
         (
             write("lambdas/redirect/handler.py", "import Any\n", "import Any\nimport no_such_module\n"),

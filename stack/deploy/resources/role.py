@@ -20,6 +20,7 @@ TRUST = {
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
 LOG = ("CreateLogGroup", "CreateLogStream", "PutLogEvents")
+QUERY = ("Query", "Scan")  # what an index can be asked
 READ = ("BatchGetItem", "ConditionCheckItem", "GetItem", "Query", "Scan")
 WRITE = ("BatchWriteItem", "DeleteItem", "PutItem", "UpdateItem")
 
@@ -71,9 +72,13 @@ def removals(aws: Aws, definition: Definition) -> Removals:
 def _policy(aws: Aws, definition: Definition, function: Function) -> dict[str, Any]:
     log = aws.arn("logs", f"log-group:/aws/lambda/{definition.function_name(function)}:*")
     statements = [_allow("logs", LOG, log)]
+    indexed = {table.name for table in definition.tables if table.indexes}
     for table in function.tables:
         actions = (*(READ if table in function.reads else ()), *(WRITE if table in function.writes else ()))
-        statements.append(_allow("dynamodb", actions, aws.arn("dynamodb", f"table/{definition.table_name(table)}")))
+        arn = aws.arn("dynamodb", f"table/{definition.table_name(table)}")
+        statements.append(_allow("dynamodb", actions, arn))
+        if table in function.reads and table in indexed:
+            statements.append(_allow("dynamodb", QUERY, f"{arn}/index/*"))
     return {"Version": VERSION, "Statement": statements}
 
 

@@ -3,22 +3,26 @@
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
 """
 
+import time
 from typing import Any
 
 from stack.aws import Aws
 from stack.deploy import mark
-from stack.deploy.steps import Change, Ensured
+from stack.deploy.steps import Change, Ensured, drift
 from stack.errors import DeployError
-from stack.model import Definition, Table
+from stack.model import Definition, Index, Table
 
 BILLING_MODE = "PAY_PER_REQUEST"
 WAIT = {"Delay": 1, "MaxAttempts": 60}  # seconds between looks, looks
+INDEX_TIMEOUT = 3600  # seconds; AWS takes some minutes to fill the index of a small table
+LOOK_EVERY = 0.5  # seconds
 
 
 def ensure(aws: Aws, definition: Definition, table: Table) -> Ensured:
-    """Create the table, or set its billing mode; the ID is its ARN.
+    """Create the table, or set its billing mode, add its indexes and turn on its TTL; the ID is its ARN.
 
     Raises DeployError if a table of that name is not this stack's, or has another key, which cannot be changed.
+    The items stay as they are, and are read and written meanwhile.
     """
     dynamodb = aws["dynamodb"]
     name = definition.table_name(table)
@@ -27,28 +31,33 @@ def ensure(aws: Aws, definition: Definition, table: Table) -> Ensured:
         created = dynamodb.create_table(
             TableName=name,
             KeySchema=_key_schema(table),
-            AttributeDefinitions=_attributes(table),
+            AttributeDefinitions=_attributes(table, *table.indexes),
             BillingMode=BILLING_MODE,
             Tags=mark.tag_list(aws, definition),
+            **({"GlobalSecondaryIndexes": [_settings(index) for index in table.indexes]} if table.indexes else {}),
         )["TableDescription"]
         dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig=WAIT)
+        _ensure_ttl(dynamodb, name, table)
         return Ensured(Change.CREATED, created["TableArn"])
     arn = current["TableArn"]
-    adopted = False
+    changed = False
     if not _is_ours(aws, definition, arn):
         if not mark.is_earlier_table(aws, definition, name):
             raise mark.stranger("table", name)
-        adopted = True
+        changed = True
     _check_key(table, current)
-    if adopted:
+    if changed:
         dynamodb.tag_resource(ResourceArn=arn, Tags=mark.tag_list(aws, definition))
     waiter = dynamodb.get_waiter("table_exists")
     waiter.wait(TableName=name, WaiterConfig=WAIT)
-    if current.get("BillingModeSummary", {}).get("BillingMode") == BILLING_MODE:
-        return Ensured(Change.UPDATED if adopted else Change.UNCHANGED, arn)
-    dynamodb.update_table(TableName=name, BillingMode=BILLING_MODE)
-    waiter.wait(TableName=name, WaiterConfig=WAIT)
-    return Ensured(Change.UPDATED, arn)
+    if current.get("BillingModeSummary", {}).get("BillingMode") != BILLING_MODE:
+        dynamodb.update_table(TableName=name, BillingMode=BILLING_MODE)
+        waiter.wait(TableName=name, WaiterConfig=WAIT)
+        changed = True
+    for index in table.indexes:
+        changed |= _ensure_index(dynamodb, name, table, index)
+    changed |= _ensure_ttl(dynamodb, name, table)
+    return Ensured(Change.UPDATED if changed else Change.UNCHANGED, arn)
 
 
 def require(aws: Aws, definition: Definition, table: Table) -> None:
@@ -60,6 +69,75 @@ def require(aws: Aws, definition: Definition, table: Table) -> None:
     if not _is_ours(aws, definition, current["TableArn"]):
         raise mark.stranger("table", name)
     _check_key(table, current)
+
+
+def _ensure_index(dynamodb: Any, name: str, table: Table, index: Index) -> bool:
+    """Add an index, in the place of one with other settings; wait until it can be queried. Return True for a change.
+
+    An index holds nothing of its own, so nothing is lost with it.
+    """
+    changed = False
+    desired = _settings(index)
+    found = _find_index(dynamodb, name, index)
+    if found is not None and (drift(found, desired) or found["IndexStatus"] == "DELETING"):
+        if found["IndexStatus"] != "DELETING":
+            _update_index(dynamodb, name, "Delete", {"IndexName": index.name})
+        _wait_for_index(dynamodb, name, index, None)
+        found = None
+        changed = True
+    if found is None:
+        try:
+            _update_index(dynamodb, name, "Create", desired, AttributeDefinitions=_attributes(table, index))
+        except dynamodb.exceptions.ClientError:
+            if _find_index(dynamodb, name, index) is None:
+                raise  # else another build was faster
+        changed = True
+    _wait_for_index(dynamodb, name, index, "ACTIVE")
+    return changed
+
+
+def _update_index(dynamodb: Any, name: str, action: str, index: dict[str, Any], **settings: Any) -> None:
+    dynamodb.update_table(TableName=name, GlobalSecondaryIndexUpdates=[{action: index}], **settings)
+
+
+def _wait_for_index(dynamodb: Any, name: str, index: Index, status: str | None) -> None:
+    """Poll until an index has this status, or with None is gone. Raise DeployError after INDEX_TIMEOUT."""
+    deadline = time.monotonic() + INDEX_TIMEOUT
+    while (_find_index(dynamodb, name, index) or {}).get("IndexStatus") != status:
+        if time.monotonic() > deadline:
+            raise DeployError(f"AWS is still at work on the index {index.name} of the table {name}: build again later")
+        time.sleep(LOOK_EVERY)
+
+
+def _find_index(dynamodb: Any, name: str, index: Index) -> dict[str, Any] | None:
+    indexes = dynamodb.describe_table(TableName=name)["Table"].get("GlobalSecondaryIndexes", [])
+    return next((one for one in indexes if one["IndexName"] == index.name), None)
+
+
+def _ensure_ttl(dynamodb: Any, name: str, table: Table) -> bool:
+    """Have the table delete what has expired. Return True for a change; raise DeployError if it goes by another."""
+    if not table.ttl or _has_ttl(dynamodb, name, table):
+        return False
+    try:
+        dynamodb.update_time_to_live(
+            TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": table.ttl}
+        )
+    except dynamodb.exceptions.ClientError:
+        if not _has_ttl(dynamodb, name, table):
+            raise  # else another build was faster
+    return True
+
+
+def _has_ttl(dynamodb: Any, name: str, table: Table) -> bool:
+    current = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    if current["TimeToLiveStatus"] not in ("ENABLED", "ENABLING"):
+        return False
+    if current["AttributeName"] != table.ttl:
+        raise DeployError(
+            f"table {name} deletes items by the attribute {current['AttributeName']}, and the stack needs {table.ttl}: "
+            "turn its TTL off, which takes up to an hour, and build again"
+        )
+    return True
 
 
 def _find(dynamodb: Any, name: str) -> dict[str, Any] | None:
@@ -89,5 +167,11 @@ def _key_schema(table: Table) -> list[dict[str, str]]:
     return [{"AttributeName": table.key, "KeyType": "HASH"}]
 
 
-def _attributes(table: Table) -> list[dict[str, str]]:
-    return [{"AttributeName": table.key, "AttributeType": "S"}]
+def _settings(index: Index) -> dict[str, Any]:
+    keys = [{"AttributeName": index.key, "KeyType": "HASH"}, {"AttributeName": index.sort, "KeyType": "RANGE"}]
+    return {"IndexName": index.name, "KeySchema": keys, "Projection": {"ProjectionType": "KEYS_ONLY"}}
+
+
+def _attributes(table: Table, *indexes: Index) -> list[dict[str, str]]:
+    names = dict.fromkeys([table.key, *(name for index in indexes for name in (index.key, index.sort))])
+    return [{"AttributeName": name, "AttributeType": "S"} for name in names]

@@ -1,0 +1,128 @@
+"""A table that an earlier version made gets the index and the TTL, with its links kept, while requests are answered."""
+
+import threading
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import builds
+from project import Project, Stack
+from stack.definition import DEFINITION
+from stack.model import Definition, Table
+
+(LINKS,) = DEFINITION.tables
+(BY_OWNER,) = LINKS.indexes
+OLD = replace(DEFINITION, tables=(Table("shortlinks", key="code"),))
+KEYS = [{"AttributeName": "owner_id", "KeyType": "HASH"}, {"AttributeName": "code", "KeyType": "RANGE"}]
+STRINGS = [{"AttributeName": name, "AttributeType": "S"} for name in ("code", "owner_id")]
+
+
+@pytest.fixture
+def old(built: Project) -> Project:
+    """A stack whose table has neither an index nor a TTL."""
+    builds.empty(built)
+    builds.succeed(built, OLD)
+    assert indexes(built.stack) == []
+    return built
+
+
+def indexes(stack: Stack) -> list[dict[str, Any]]:
+    table = stack.client("dynamodb").describe_table(TableName="shortlinks")["Table"]
+    found: list[dict[str, Any]] = table.get("GlobalSecondaryIndexes", [])
+    return found
+
+
+def ttl(stack: Stack) -> dict[str, Any]:
+    found: dict[str, Any] = stack.client("dynamodb").describe_time_to_live(TableName="shortlinks")
+    return {name: found["TimeToLiveDescription"].get(name) for name in ("TimeToLiveStatus", "AttributeName")}
+
+
+def owned(stack: Stack, owner: str) -> list[str]:
+    answer = stack.client("dynamodb").query(
+        TableName="shortlinks",
+        IndexName="by-owner",
+        KeyConditionExpression="owner_id = :owner",
+        ExpressionAttributeValues={":owner": {"S": owner}},
+    )
+    return [item["code"]["S"] for item in answer["Items"]]
+
+
+def converged(project: Project, definition: Definition = DEFINITION) -> None:
+    """Build: the table is updated, and another build finds nothing to do."""
+    assert ("table", "shortlinks") in builds.succeed(project, definition).changes("updated")
+    assert not builds.succeed(project, definition).changes("updated")
+    ((found),) = indexes(project.stack)
+    assert (found["IndexName"], found["KeySchema"], found["IndexStatus"]) == ("by-owner", KEYS, "ACTIVE")
+    assert found["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+    assert ttl(project.stack) == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
+
+
+def test_a_table_without_index_and_ttl_gets_them_while_requests_are_answered(old: Project) -> None:
+    stack = old.stack
+    for code in ("one", "two"):
+        stack.shorten({"long_url": "https://example.com/", "code": code})
+    stack.shorten({"long_url": "https://example.com/", "code": "three"}, user="user-2")
+    before = stack.client("dynamodb").scan(TableName="shortlinks")["Items"]
+    built = threading.Event()
+    statuses: Counter[int] = Counter()
+
+    def visit() -> None:
+        while not built.is_set():
+            statuses[stack.follow("three").status_code] += 1
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    try:
+        converged(old)
+    finally:
+        built.set()
+        visitor.join()
+    assert set(statuses) == {302}
+    after = stack.client("dynamodb").scan(TableName="shortlinks")["Items"]
+    assert [item for item in after if item["code"]["S"] != "three"] == [
+        item for item in before if item["code"]["S"] != "three"
+    ]
+    assert stack.clicks("three") == statuses[302]
+    assert owned(stack, "user-1") == ["one", "two"]
+    assert owned(stack, "user-2") == ["three"]
+
+
+def test_an_index_with_other_keys_is_replaced_and_another_index_stays(old: Project) -> None:
+    stack = old.stack
+    for name in ("by-owner", "theirs"):
+        stack.client("dynamodb").update_table(
+            TableName="shortlinks",
+            AttributeDefinitions=STRINGS,
+            GlobalSecondaryIndexUpdates=[
+                {"Create": {"IndexName": name, "KeySchema": KEYS[:1], "Projection": {"ProjectionType": "ALL"}}}
+            ],
+        )
+    stack.shorten({"long_url": "https://example.com/", "code": "one"})
+    assert ("table", "shortlinks") in builds.succeed(old).changes("updated")
+    assert {one["IndexName"]: one["KeySchema"] for one in indexes(stack)} == {"by-owner": KEYS, "theirs": KEYS[:1]}
+    assert owned(stack, "user-1") == ["one"]
+
+
+def test_a_ttl_on_another_attribute_is_refused_with_one_line_and_stays(old: Project) -> None:
+    wrong = {"Enabled": True, "AttributeName": "until"}
+    old.stack.client("dynamodb").update_time_to_live(TableName="shortlinks", TimeToLiveSpecification=wrong)
+    error = builds.run(old).error
+    assert error.startswith("table shortlinks deletes items by the attribute until, and the stack needs expires_at: ")
+    assert "\n" not in error
+    assert ttl(old.stack) == {"TimeToLiveStatus": "ENABLED", "AttributeName": "until"}
+
+
+def test_index_and_ttl_that_were_taken_away_come_back(built: Project) -> None:
+    builds.empty(built)
+    builds.succeed(built)
+    dynamodb = built.stack.client("dynamodb")
+    dynamodb.update_table(
+        TableName="shortlinks", GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": BY_OWNER.name}}]
+    )
+    dynamodb.update_time_to_live(
+        TableName="shortlinks", TimeToLiveSpecification={"Enabled": False, "AttributeName": LINKS.ttl}
+    )
+    assert indexes(built.stack) == []
+    converged(built)
