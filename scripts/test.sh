@@ -6,14 +6,17 @@
 # be running; --browser those that need Chromium or Chrome. --stack-url URL asks a stack that is
 # already up instead (the HTTP part alone). --localstack runs that part, and what is LocalStack's own, on
 # LocalStack in Docker; without its image it builds a stand-in. --search looks longer: more faults, more requests.
+# --browser --screenshot writes docs/page.png too.
 # HYPOTHESIS_PROFILE=search: more examples.
 
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
 find_python
 compose=
+browser=
 case " $* " in *" --compose "*) compose=compose ;; esac
+case " $* " in *" --browser "*) browser=browser ;; esac
 case " $* " in *" --localstack "*) tests/localstack/stand-in-image.sh && set -- --numprocesses=1 "$@" ;; esac
-need embedded client test ${compose:+"$compose"}
+need embedded client test ${compose:+"$compose"} ${browser:+"$browser"}
 .venv/bin/python -m stack.commands.packages
 exec .venv/bin/python -m pytest "$@"

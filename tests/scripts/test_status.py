@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from project import Project
+from project import FUNCTION_NAMES, Project
 from session import session
 
 
@@ -68,7 +68,7 @@ def test_it_says_which_function_is_not_the_working_trees(up: Project) -> None:
         handler.write_text(edit)
         printed = up.check("scripts/status.sh")
         assert re.search(rf"^function  redirect    stale  deployed .*{said}$", printed, re.MULTILINE)
-        assert len(re.findall(r"^function .* live ", printed, re.MULTILINE)) == 2
+        assert len(re.findall(r"^function .* live ", printed, re.MULTILINE)) == len(FUNCTION_NAMES) - 1
     handler.write_text(before)
 
 
@@ -292,7 +292,9 @@ def test_another_program_on_the_port_is_not_taken_for_an_engine(
 
 def test_the_last_errors_are_in_it(project: Project) -> None:
     links = project.folder / "lambdas/common/links.py"
-    links.write_text(links.read_text().replace("def peek", 'def peek(code):\n    raise KeyError("x")\n\n\ndef unused'))
+    links.write_text(
+        links.read_text().replace("def peek", 'def peek(code, now):\n    raise KeyError("x")\n\n\ndef unused')
+    )
     stack = project.up()
     stack.shorten({"long_url": "https://example.com/", "code": "mine"})
     with stack.http() as client:
@@ -335,7 +337,7 @@ def test_logs_follow_one_function(up: Project) -> None:
 def test_logs_refuse_a_function_that_there_is_not(up: Project) -> None:
     done = up.run("scripts/logs.sh", "redirekt")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: there is no function 'redirekt': shorten, redirect, authorizer\n"
+    assert done.stderr == f"error: there is no function 'redirekt': {', '.join(FUNCTION_NAMES)}\n"
 
 
 def test_logs_without_a_stack_say_how_to_get_one(tmp_path_factory: pytest.TempPathFactory) -> None:
