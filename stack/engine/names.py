@@ -167,6 +167,11 @@ def set_table(key: tuple[str, str, str], described: dict[str, Any]) -> None:
     dynamodb._update_counts(table)
 
 
+def count(table: Any) -> int:
+    """Return how many items a table has."""
+    return int(table["ItemCount"])
+
+
 def rows(table: Any) -> Iterator[tuple[tuple[str, str], Any]]:
     """Yield ((hash, range), item)."""
     for hash_key, items in table["items"].items():

@@ -8,14 +8,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from stack.engine import names
 from stack.engine.journal import DamagedError, Journal, UnreadableError, history, load
 from stack.engine.logs import log
+from stack.engine.salvage import Salvage
 from stack.engine.tables import Tables
 
 GOOD = "last-good"  # a copy of every service's state that was read without a complaint
 FOLDER = "dynamodb"
+KNOWN = f"{GOOD}/tables.noted"  # how far the tables' journal has come, and what tables there are
 IN_IMAGE = Path(__file__).is_relative_to("/etc/localstack")
 
 
@@ -32,13 +35,32 @@ def open_tables(folder: Path) -> Tables:
         journal = Journal(path, names.version(), log.warning)
         if not journal.lock():
             stop(f"another engine is running on {folder}: stop it first")
+        _check_there(folder)
         tables = Tables(journal)
-        tables.load(folder / "dynamodb.json")
+        tables.load(folder / "dynamodb.json", _known(folder).get("sequence", 0))
+        tables.known = folder / KNOWN
+        tables.remember()
     except UnreadableError as error:
         refuse(str(error))
     except OSError as error:
         stop(f"the engine cannot keep its state in {path} ({error.strerror}): make it a folder that can be written to")
     return tables
+
+
+def _check_there(folder: Path) -> None:
+    """Raise UnreadableError if there is state, and nothing of the tables, which are written first."""
+    if not any(history(folder / FOLDER)) and not (folder / "dynamodb.json").exists():
+        for path in [folder / GOOD, *folder.glob("*.json")]:
+            if path.exists():
+                raise UnreadableError(folder / FOLDER, f"has no tables, and there is {path}")
+
+
+def _known(folder: Path) -> dict[str, Any]:
+    """Return what was noted of the tables apart from them, as far as it can be read."""
+    try:
+        return dict(json.loads((folder / KNOWN).read_bytes()))
+    except (OSError, ValueError):
+        return {}
 
 
 def _check(path: Path) -> None:
@@ -77,7 +99,8 @@ def refuse(why: str) -> None:
         restore, wipe = f"STATE_DIR={folder} .venv/bin/python -m stack.engine restore", "scripts/down.sh --wipe"
     stop(
         f"{why}. It was left untouched, and nothing was started. "
-        f"To go on with the last good copy: {restore}. To forget all data: {wipe}"
+        f"To go on with what can be read of it, and the last good copy of the rest: {restore}. "
+        f"To forget all data: {wipe}"
     )
 
 
@@ -89,7 +112,7 @@ def stop(why: str) -> None:
 
 
 def restore(folder: Path) -> None:
-    """Put what cannot be read aside, and the last good copy in its place; say what was done."""
+    """Put what cannot be read aside, and in its place what can be, or the last good copy; say what is lost."""
     if not Journal(folder / FOLDER, names.version(), log.warning).lock():
         stop("the engine is running: stop it first")
     aside = folder / time.strftime("damaged-%Y%m%dT%H%M%S")
@@ -109,19 +132,15 @@ def restore(folder: Path) -> None:
             if copy.exists():
                 shutil.copy2(copy, path)
                 print(f"==> {path} is the copy of {time.ctime(copy.stat().st_mtime)}")
-    while True:
-        snapshot, journals = history(folder / FOLDER)
-        try:
-            load(folder / FOLDER, names.version(), lambda *_: None)
-            return
-        except UnreadableError as error:
-            if error.path == snapshot:
-                put_aside(error.path)
-                continue
-            for path in journals[journals.index(error.path) + 1 :]:
-                put_aside(path)
-            whole = error.path.read_bytes()
-            put_aside(error.path)
-            if error.offset:
-                error.path.write_bytes(whole[: error.offset])
-                print(f"==> {error.path} has what was written before the damage, {error.offset} bytes")
+    known = _known(folder)
+    try:
+        _check_there(folder)
+        load(folder / FOLDER, names.version(), lambda *_: None, known.get("sequence", 0))
+    except UnreadableError as error:
+        print(f"==> {error}")
+        salvage = Salvage(folder / FOLDER, names.version(), known)
+        salvage.replace(aside)
+        (folder / KNOWN).unlink(missing_ok=True)
+        print(f"==> what can be read of it is kept; the files themselves are now in {aside}")
+        for line in salvage.report():
+            print(f"==> {line}")
