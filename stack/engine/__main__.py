@@ -1,7 +1,7 @@
 """The engine, in Docker and without: MiniStack with a queue, a journal and workers that start fast.
 
 ``python -m stack.engine`` is the container's entry point; without Docker stack/engine/embedded.py runs it.
-``python -m stack.engine restore`` takes the last good copy of a state that cannot be read.
+``python -m stack.engine restore`` keeps what can be of a state that cannot be read.
 """
 
 import asyncio

@@ -1,5 +1,7 @@
 """The names of MiniStack that the wrapper uses: all of them are here, and a MiniStack without one is refused."""
 
+import base64
+import hashlib
 import importlib
 import json
 import sys
@@ -7,6 +9,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 MADE_FOR = "1.5.33"
@@ -31,6 +34,7 @@ NAMES = {
     "core.lambda_runtime.Worker": "_read_stderr _drain_stderr _drain_stderr_bounded invoke",
     "core.persistence": "load_state _state_format_version",
     "services.apigateway": "new_uuid handle_execute",
+    "services.lambda_svc": "_functions CODE_BLOB_DIR",
     "services.dynamodb": "handle_request reset get_state _restore_state _set_item _remove_item _txn_token_store "
     "_update_counts _INDEX_MEMBERS " + " ".join(STORES),
 }
@@ -102,6 +106,28 @@ def services() -> list[str]:
 def format_version(service: str) -> int:
     """Return the newest format of a service's saved state that this MiniStack reads."""
     return int(persistence._state_format_version(service))
+
+
+def code_folder() -> Path:
+    """Return where the functions' code is saved, each archive under the SHA-256 of its content."""
+    return Path(_import("services.lambda_svc").CODE_BLOB_DIR)
+
+
+def fail_functions_without_code() -> Iterator[str]:
+    """Have each function whose code is not there any more be Failed, with no CodeSha256; yield the names.
+
+    MiniStack would call the function Active, and answer in its place.
+    """
+    for (_, _, name), function in _import("services.lambda_svc")._functions._data.items():
+        config, code = function["config"], function.get("code_zip") or b""
+        if config.get("CodeSha256", "") not in ("", base64.b64encode(hashlib.sha256(code).digest()).decode()):
+            function["code_zip"] = None
+            config |= {
+                "CodeSha256": "",
+                "State": "Failed",
+                "StateReason": "The engine has lost its code: deploy it again",
+            }
+            yield name
 
 
 def give_each_request_one_id() -> None:

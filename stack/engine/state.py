@@ -1,7 +1,9 @@
 """The guard before the engine's state: what cannot be read stops the start, and is left as it is."""
 
+import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -16,6 +18,7 @@ from stack.engine.logs import log
 from stack.engine.salvage import Salvage
 from stack.engine.tables import Tables
 
+SHA256 = re.compile(r"[0-9a-f]{64}")
 GOOD = "last-good"  # a copy of every service's state that was read without a complaint
 FOLDER = "dynamodb"
 KNOWN = f"{GOOD}/tables.noted"  # how far the tables' journal has come, and what tables there are
@@ -78,11 +81,19 @@ def _check(path: Path) -> None:
 
 def restore_services(folder: Path) -> None:
     """Load every service's state, and keep a copy of it; end the engine if one fails, where MiniStack would go on."""
+    for path in names.code_folder().glob("*.zip"):
+        if SHA256.fullmatch(path.stem) and hashlib.sha256(path.read_bytes()).hexdigest() != path.stem:
+            path.replace(path.with_suffix(".damaged"))  # or else it would be taken for the code that is deployed next
+            log.warning("%s was not what it is named after, and is put aside", path)
     for service in names.services():
         try:
             names.restore_service(service)
         except Exception as error:  # whatever a service makes of it
             refuse(f"the saved state of {service}, {folder}/{service}.json, cannot be used: {error!r}")
+    for name in names.fail_functions_without_code():
+        log.warning(
+            "the code of function %s is lost: it has to be deployed again, as the build does with its own", name
+        )
     (folder / GOOD).mkdir(exist_ok=True)
     for path in folder.glob("*.json"):
         draft = folder / GOOD / f"{path.name}.draft"

@@ -393,3 +393,28 @@ def test_a_stop_withdraws_the_outputs(own: Engine, number: int) -> None:
     assert own.process
     assert own.process.returncode == 0
     assert "Traceback" not in own.log
+
+
+@pytest.mark.parametrize("damage", ["missing", "garbled"])
+def test_a_function_whose_code_is_lost_is_failed_until_it_is_deployed_again(own: Engine, damage: str) -> None:
+    source = "def handler(event, context): return 'here'"
+    own.start()
+    own.function("one", source)
+    own.stop()
+    (archive,) = (own.state / "lambda-blobs").glob("*.zip")
+    if damage == "missing":
+        archive.unlink()
+    else:
+        flip(archive, 40)
+    own.start()
+    client = own.client("lambda")
+    found = client.get_function(FunctionName="one")["Configuration"]
+    assert found["State"] == "Failed"
+    assert found["CodeSha256"] == ""
+    assert "the code of function one is lost" in own.log
+    client.update_function_code(FunctionName="one", ZipFile=own.archive({"handler.py": source}))
+    client.get_waiter("function_updated_v2").wait(FunctionName="one", WaiterConfig={"Delay": 1})
+    for _ in range(2):
+        assert own.invoke("one") == "here"
+        own.stop()
+        own.start()
