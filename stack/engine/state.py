@@ -32,7 +32,7 @@ def open_tables(folder: Path) -> Tables:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        for path in sorted(folder.glob("*.json")):
+        for path in _saved(folder):
             _check(path)
         path = folder / FOLDER
         journal = Journal(path, names.version(), log.warning)
@@ -53,9 +53,14 @@ def open_tables(folder: Path) -> Tables:
 def _check_there(folder: Path) -> None:
     """Raise UnreadableError if there is state, and nothing of the tables, which are written first."""
     if not any(history(folder / FOLDER)) and not (folder / "dynamodb.json").exists():
-        for path in [folder / GOOD, *folder.glob("*.json")]:
+        for path in [folder / GOOD, *_saved(folder)]:
             if path.exists():
                 raise UnreadableError(folder / FOLDER, f"has no tables, and there is {path}")
+
+
+def _saved(folder: Path) -> list[Path]:
+    """Return the files in which the services' states are saved."""
+    return [path for path in sorted(folder.glob("*.json")) if path.stem in names.services()]
 
 
 def _known(folder: Path) -> dict[str, Any]:
@@ -95,7 +100,7 @@ def restore_services(folder: Path) -> None:
             "the code of function %s is lost: it has to be deployed again, as the build does with its own", name
         )
     (folder / GOOD).mkdir(exist_ok=True)
-    for path in folder.glob("*.json"):
+    for path in _saved(folder):
         draft = folder / GOOD / f"{path.name}.draft"
         shutil.copy2(path, draft)
         draft.replace(folder / GOOD / path.name)
@@ -133,7 +138,7 @@ def restore(folder: Path) -> None:
         shutil.move(path, aside)
         print(f"==> {path} is now in {aside}")
 
-    for path in sorted(folder.glob("*.json")):
+    for path in _saved(folder):
         try:
             _check(path)
             names.restore_service(path.stem)

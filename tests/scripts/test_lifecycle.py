@@ -133,6 +133,26 @@ def test_wipe_follows_no_symlink_and_keeps_what_it_does_not_know(bare: Project) 
     assert tree(precious) == {"thesis.txt": "mine"}
 
 
+def test_files_of_the_users_in_the_engines_folders_are_left(bare: Project) -> None:
+    bare.up()
+    bare.down()
+    mine = [bare.state / name for name in ("tmp/draft.txt", "tmp/project/a.py", "data/notes.json", "data/thesis.txt")]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    for end in (bare.down, bare.kill):
+        bare.up()
+        end()
+        assert [path.read_text() for path in mine] == ["mine"] * len(mine)
+    assert f"{bare.state / 'data/thesis.txt'} is not something that the engine made" in refusal(
+        bare, "scripts/down.sh", "--wipe"
+    )
+    (bare.state / "data/thesis.txt").unlink()
+    bare.check("scripts/down.sh", "--wipe")
+    assert not (bare.state / "data/dynamodb").exists()
+    assert (bare.state / "tmp/draft.txt").read_text() == "mine"
+
+
 def test_of_the_outputs_only_our_own_files_are_removed(kept: Project) -> None:
     ours, foreign = (".api_id.4711", ".api_url.12"), ("notes.txt", ".api_id.backup", "api_id.old")
     kept.up()
