@@ -121,8 +121,8 @@ def test_wipe_follows_no_symlink_and_keeps_what_it_does_not_know(bare: Project) 
     earlier_version(bare.state)
     bare.check("scripts/down.sh", "--wipe")
     (bare.state / "notes.txt").write_text("mine")
-    (bare.state / "data").mkdir()
-    (bare.state / "data/link").symlink_to(precious)
+    (bare.state / "data/dynamodb").mkdir(parents=True)
+    (bare.state / "data/dynamodb/link").symlink_to(precious)
     bare.check("scripts/down.sh", "--wipe")
     assert (bare.state / "notes.txt").read_text() == "mine"
     for name, script in (("data", "--wipe"), ("tmp", "--wipe"), ("tmp", "")):
