@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 
 from stack import http_client
@@ -20,7 +21,7 @@ from stack.deploy import mark, package
 from stack.deploy.resources import function as functions
 from stack.engine.embedded import Embedded
 from stack.engine.folder import Running
-from stack.engine.health import State, look
+from stack.engine.health import STORAGE, State, look
 from stack.errors import PackageError
 from stack.model import Definition, Function
 from stack.outputs import API_ID_FILE, API_URL_FILE
@@ -68,6 +69,7 @@ def report(settings: Settings) -> int:
     aws = Aws(("sts", "lambda", "dynamodb", "logs"), target)
     parts = [function(aws, definition, settings.lambdas, one) for one in definition.functions]
     parts.append(links(aws, definition.table_name("shortlinks")))
+    parts += storage(url)
     whole = all(part.sound for part in parts)
     line("state", condition(state, settings.outputs, whole))
     if state is State.READY:
@@ -152,6 +154,17 @@ def function(aws: Aws, definition: Definition, lambdas: Path, one: Function) -> 
         return Part("function", f"{name:<11} live   {facts}")
     note = f"the working tree has {wanted[:12]}… (scripts/up.sh deploys it)"
     return Part("function", f"{name:<11} stale  {facts}, {note}")
+
+
+def storage(url: str) -> Iterator[Part]:
+    """Yield why the engine can store nothing, where it says so."""
+    answer = http_client.request("GET", f"{url}{STORAGE}")
+    if answer.status == HTTPStatus.OK and answer.body:
+        yield Part(
+            "storage",
+            f"{answer.body.decode()}: writes are refused, links are followed uncounted: free some space",
+            sound=False,
+        )
 
 
 def ago(seconds: float) -> str:

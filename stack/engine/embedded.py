@@ -84,12 +84,18 @@ class Embedded:
             raise
 
     def down(self) -> bool:
-        """Stop the engine, which saves its state; return False if none is running. Raises DeployError."""
+        """Stop the engine, which saves its state; return False if none is running.
+
+        Raises DeployError, also if the engine has stopped and could not save everything.
+        """
         if not self.state.is_ours():
             return False
         self.state.claim()
         with self._turn():
-            return self._stop()
+            stopped = self._stop()
+        if stopped and (unsaved := self.state.unsaved()):
+            raise DeployError(unsaved)
+        return stopped
 
     def wipe(self) -> bool:
         """Stop the engine and delete what it saved; return False if it saved nothing. Raises DeployError."""
@@ -232,7 +238,9 @@ def serve(lock: int) -> None:
     for request in (signal.SIGTERM, signal.SIGINT):  # until the server has handlers for them
         signal.signal(request, lambda *_: sys.exit(0))
     settings = Settings.from_environment(os.environ)
-    os.pwrite(lock, f"{os.getpid()} {settings.host_port}\n".encode(), 0)
+    holder = f"{os.getpid()} {settings.host_port}\n".encode()
+    os.pwrite(lock, holder, 0)
+    shutdown.reports.append(lambda why: os.pwrite(lock, why.encode(), len(holder)))  # it takes no space on a full disk
     sys.argv = ["stack.engine"]
     try:
         runpy.run_module("stack.engine", run_name="__main__", alter_sys=True)

@@ -76,7 +76,7 @@ class StateDir:
                 {LOCK, LOG} <= names <= {LOCK, LOG, DATA, TEMPORARY}
                 and all(_kind(self.path / name) == stat.S_IFREG for name in (LOCK, LOG))
                 and all(_kind(self.path / name) == stat.S_IFDIR for name in names - {LOCK, LOG})
-                and re.fullmatch(r"(\d+ \d+\n)?", (self.path / LOCK).read_text(errors="replace")) is not None
+                and re.fullmatch(r"(\d+ \d+\n)?.*", (self.path / LOCK).read_text(errors="replace")) is not None
             )
 
     def check(self) -> None:
@@ -134,12 +134,17 @@ class StateDir:
             except FileNotFoundError:
                 return None
             except BlockingIOError:
-                if found := HOLDER.fullmatch((self.path / LOCK).read_text()):
+                if found := HOLDER.match((self.path / LOCK).read_text()):
                     return Running(int(found[1]), int(found[2]))
                 time.sleep(POLL_EVERY)  # it is starting, and has not written its ID yet
             else:
                 return None
         raise DeployError(f"{self.path / LOCK} is locked, but not by an engine: end the process that holds it")
+
+    def unsaved(self) -> str:
+        """Return what the engine said at its last stop if it could not save everything."""
+        with self._plain_errors():
+            return "".join((self.path / LOCK).read_text().splitlines(keepends=True)[1:])
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:

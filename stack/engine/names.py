@@ -4,6 +4,7 @@ import base64
 import hashlib
 import importlib
 import json
+import logging
 import sys
 import zlib
 from collections import defaultdict
@@ -32,7 +33,7 @@ NAMES = {
     "app": "app main _collect_scripts _ready_scripts_state _version _state_map _get_module _load_persisted_state",
     "core.lambda_runtime": "Worker subprocess _workers _lock acquire_worker ensure_spawned release_worker",
     "core.lambda_runtime.Worker": "_read_stderr _drain_stderr _drain_stderr_bounded invoke",
-    "core.persistence": "load_state _state_format_version",
+    "core.persistence": "load_state _state_format_version logger",
     "services.apigateway": "new_uuid handle_execute",
     "services.lambda_svc": "_functions CODE_BLOB_DIR",
     "services.dynamodb": "handle_request reset get_state _restore_state _set_item _remove_item _txn_token_store "
@@ -106,6 +107,16 @@ def services() -> list[str]:
 def format_version(service: str) -> int:
     """Return the newest format of a service's saved state that this MiniStack reads."""
     return int(persistence._state_format_version(service))
+
+
+def save_with(unsaved: Callable[[str], None]) -> None:
+    """Give ``unsaved`` what MiniStack only logs when it cannot save the state of a service."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            unsaved(record.getMessage().removeprefix("Persistence: "))
+
+    persistence.logger.addHandler(Handler(logging.ERROR))
 
 
 def code_folder() -> Path:

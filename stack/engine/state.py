@@ -20,6 +20,7 @@ from stack.engine.tables import Tables
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 GOOD = "last-good"  # a copy of every service's state that was read without a complaint
+LEAST = 1 << 16  # bytes; a disk with less is full
 FOLDER = "dynamodb"
 KNOWN = f"{GOOD}/tables.noted"  # how far the tables' journal has come, and what tables there are
 IN_IMAGE = Path(__file__).is_relative_to("/etc/localstack")
@@ -125,6 +126,17 @@ def stop(why: str) -> None:
     sys.stdout.flush()
     print(f"error: {why}", file=sys.stderr, flush=True)
     os._exit(1)
+
+
+def problem(folder: Path) -> str:
+    """Return why nothing can be written in the folder, or an empty string."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(LEAST))
+            file.flush()
+    except OSError as error:
+        return f"{folder} cannot be written to ({error.strerror})"
+    return ""
 
 
 def restore(folder: Path) -> None:

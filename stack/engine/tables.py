@@ -192,11 +192,12 @@ class Tables:
             self.written[name, scope] = value
 
     def close(self) -> None:
-        """Have everything on disk."""
-        with contextlib.suppress(FullError):  # which is in the log
+        """Have everything on disk; raise FullError or OSError."""
+        try:
             self.write_entries(names.STORES)
-        self.journal.close()
-        self.remember()
+        finally:
+            self.journal.close()
+            self.remember()
 
     def remember(self) -> None:
         """Note, apart from the journal, how far it has come, and everything but the items."""

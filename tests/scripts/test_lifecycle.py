@@ -1,5 +1,6 @@
 """Start, stop and wipe the embedded engine: what is deleted, what is said, and that the stack comes back."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -247,21 +248,34 @@ def test_a_folder_that_cannot_be_made_is_named(bare: Project, name: str) -> None
     assert not answers(bare.engine)
 
 
-@pytest.fixture
-def full_disk() -> Iterator[Path]:
-    """A disk of one megabyte, all of it used."""
+@contextlib.contextmanager
+def small_disk(size: str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp())
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True)
     if mounted.returncode != 0:
         folder.rmdir()
         pytest.skip("only root on Linux may mount a small disk")
     try:
         (folder / "all").mkdir()
-        (folder / "filler").write_bytes(bytes(shutil.disk_usage(folder).free))
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)
+        subprocess.run(["umount", "--lazy", folder], check=True)
         folder.rmdir()
+
+
+def fill(disk: Path) -> None:
+    """Leave no byte, whatever else is being written."""
+    with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+@pytest.fixture
+def full_disk() -> Iterator[Path]:
+    """A disk of one megabyte, all of it used."""
+    with small_disk("1m") as disk:
+        fill(disk)
+        yield disk
 
 
 @pytest.mark.parametrize("name", ["STATE_DIR", "OUTPUTS_DIR"])
@@ -276,6 +290,38 @@ def test_a_full_disk_is_named(project: Project, full_disk: Path, name: str) -> N
     assert "Traceback" not in done.stdout + done.stderr
     assert not published(project)
     project.down()
+
+
+def test_links_are_followed_on_a_disk_that_has_become_full(project: Project) -> None:
+    with small_disk("64m") as disk:
+        project.settings["STATE_DIR"] = str(disk / "all")
+        stack = project.up()
+        stack.shorten(LINK)
+        fill(disk)
+
+        def counts_a_click() -> bool:
+            before = stack.clicks("kept")
+            assert stack.follow("kept").status_code == HTTPStatus.FOUND
+            return stack.clicks("kept") > before
+
+        until("the journal's last block is full", lambda: not counts_a_click())
+        counted = stack.clicks("kept")
+        new = {"long_url": f"https://example.com/{'x' * 1000}", "code": "new"}
+        assert stack.shorten(new).status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+        status = project.run("scripts/status.sh")
+        assert status.returncode == 1
+        assert "cannot be written to (No space left on device): writes are refused" in status.stdout
+        (line,) = [line for line in status.stdout.splitlines() if "the click is not counted" in line]
+        assert "No space left on device" in line
+        line = refusal(project, "scripts/down.sh")
+        assert "the engine has stopped, but not everything could be saved" in line
+        assert "No space left on device" in line
+        (disk / "filler").unlink()
+        stack = project.up()
+        assert stack.clicks("kept") == counted
+        assert stack.row("new") is None
+        assert stack.follow("kept").status_code == HTTPStatus.FOUND
+        project.down()
 
 
 def test_folders_with_spaces_and_quotes_work(tmp_path: Path) -> None:
