@@ -23,6 +23,7 @@ from stack import outputs
 from stack.engine import gate, health, logs, names, shutdown, state, workers
 from stack.engine.journal import FullError
 from stack.engine.tables import Tables
+from stack.errors import DeployError
 from stack.settings import PROJECT, Settings
 
 HOOKS_IN_IMAGE = "/etc/localstack/init"
@@ -42,6 +43,8 @@ def main(arguments: list[str]) -> None:
         sys.stdout.flush()
         os._exit(0)  # whatever the services started
     settings = Settings.from_environment(os.environ)
+    with contextlib.suppress(DeployError):  # the build says so
+        outputs.withdraw(settings.outputs, settings.host_port)
     starter = workers.set_up()
     tables = None
     if os.environ.get("PERSIST_STATE") == "1":

@@ -62,21 +62,22 @@ class Embedded:
         self.state.claim()
         starting = False
         try:
-            with self._turn():
-                running = self.running()
+            while True:
+                with self._turn():
+                    running = self.running()
+                    if running is None:
+                        starting = True
+                        engine = self._start()
                 if running is None:
-                    starting = True
-                    engine = self._start()
-            if running is None:
-                self._follow(engine)
-            elif running.port == self.settings.host_port:
-                self._wait_for_hooks()
-                self._redeploy()
-            else:
-                raise DeployError(
-                    f"the engine of {self.state_dir} is running on port {running.port}: stop it with scripts/down.sh, "
-                    "or give the second stack a STATE_DIR and an OUTPUTS_DIR of its own"
-                )
+                    return self._follow(engine)
+                if running.port != self.settings.host_port:
+                    raise DeployError(
+                        f"the engine of {self.state_dir} is running on port {running.port}: stop it with "
+                        "scripts/down.sh, or give the second stack a STATE_DIR and an OUTPUTS_DIR of its own"
+                    )
+                if self._wait_for_hooks() and self._redeploy():
+                    return None
+                say("the engine that was running has stopped: starting it again")
         except KeyboardInterrupt:
             if starting:
                 say("interrupted: the engine is being stopped")
@@ -113,9 +114,9 @@ class Embedded:
     def _start(self) -> "subprocess.Popen[bytes]":
         neighbours.check_port(self.settings.host_port)
         neighbours.check_outputs(self.settings)
+        outputs.withdraw(self.settings.outputs)  # of an engine that was killed
         self.state.check_space()
         make_outputs(self.settings.outputs)
-        outputs.withdraw(self.settings.outputs)
         temporary = self.state.new_temporary()
         log = self.state.new_log()
         try:
@@ -147,7 +148,10 @@ class Embedded:
                     raise DeployError("the engine was stopped while it was starting: run scripts/up.sh again")
                 if ended is not None:
                     log.seek(0)
-                    tail = "".join(log.readlines()[-LOG_TAIL:])
+                    lines = log.readlines()
+                    if any(line.startswith("error: ") for line in lines):
+                        raise DeployError(f"the engine did not start (see above; its log is {self.state.log})")
+                    tail = "".join(lines[-LOG_TAIL:])
                     raise DeployError(
                         f"the engine died while it was starting. Its last words ({self.state.log}):\n{tail}"
                     )
@@ -160,24 +164,32 @@ class Embedded:
                     )
                 time.sleep(POLL_EVERY)
 
-    def _wait_for_hooks(self) -> None:
-        """Wait until the engine that somebody else has started has built what it will. Raises DeployError."""
+    def _wait_for_hooks(self) -> bool:
+        """Wait until the engine that somebody else has started has built what it will; return False if it stops.
+
+        Raises DeployError.
+        """
         deadline = time.monotonic() + START_TIMEOUT
         said = False
         while health.look(self.url, self.settings.outputs) in (health.State.STARTING, health.State.BUILDING):
             if self.running() is None:
-                raise DeployError("the engine was stopped while it was starting: run scripts/up.sh again")
+                return False
             if time.monotonic() > deadline:
                 raise DeployError(f"the engine is running but does not finish its build: see {self.state.log}")
             if not said:
                 said = True
-                say("the engine is starting already: waiting for its build")
+                say("the engine is starting or stopping already: waiting for it")
             time.sleep(POLL_EVERY)
+        return True
 
-    def _redeploy(self) -> None:
+    def _redeploy(self) -> bool:
+        """Bring the stack up to date; return False if the engine has stopped meanwhile. Raises DeployError."""
         command = [sys.executable, "-m", "stack.deploy", "--local"]
-        if subprocess.run(command, cwd=PROJECT, env=self._environment()).returncode != 0:
-            raise DeployError("the stack is not up to date (see above)")
+        if subprocess.run(command, cwd=PROJECT, env=self._environment()).returncode == 0:
+            return True
+        if self.running() is None:
+            return False
+        raise DeployError("the stack is not up to date (see above)")
 
     def _stop(self) -> bool:
         running = self.running()

@@ -257,7 +257,10 @@ def test_state_that_cannot_be_read_stops_the_start_and_all_that_can_be_read_is_k
     damaged = damage(links)
     damaged_is_a_file = damaged.is_file()
     before = contents(links.state)
+    published = links.folder / "outputs/api_id"
+    published.write_text("published by an engine that was killed\n")
     line = links.refused()
+    assert not published.exists()
     assert str(damaged) in line
     assert "left untouched" in line
     assert "--wipe" in line

@@ -316,6 +316,9 @@ def test_links_are_followed_on_a_disk_that_has_become_full(project: Project) -> 
         line = refusal(project, "scripts/down.sh")
         assert "the engine has stopped, but not everything could be saved" in line
         assert "No space left on device" in line
+        (project.outputs / "api_id").write_text("of a killed engine\n")
+        assert "is full" in refusal(project, "scripts/up.sh")
+        assert not published(project)
         (disk / "filler").unlink()
         stack = project.up()
         assert stack.clicks("kept") == counted
@@ -373,6 +376,25 @@ def test_asking_who_runs_never_disturbs_a_start(kept: Project) -> None:
         for loop in loops:
             loop.kill()
             loop.wait()
+
+
+def test_up_waits_for_an_engine_that_is_being_stopped(bare: Project) -> None:
+    bare.up()
+    for _ in range(3):
+        os.kill(bare.pid(), signal.SIGTERM)
+        assert bare.up().shorten({"long_url": LINK["long_url"]}).status_code == HTTPStatus.CREATED
+
+
+def test_damaged_state_is_named_once(bare: Project) -> None:
+    bare.up()
+    bare.down()
+    saved = bare.state / "data/iam.json"
+    saved.write_text("{")
+    done = bare.run("scripts/up.sh")
+    assert done.returncode == 1
+    assert (done.stdout + done.stderr).count(str(saved)) == 1
+    assert "==> ready" not in done.stdout
+    saved.unlink()
 
 
 def test_two_at_once_start_one_engine(bare: Project) -> None:
