@@ -1,10 +1,19 @@
 """Read and write links: no other module knows the items of the table."""
 
+import logging
 import re
 from dataclasses import dataclass
 
+from botocore.exceptions import ClientError
+
+from common.log import note
 from common.table import TABLE, dynamodb
 
+# What DynamoDB answers while it takes no writes, or not as many: reads may go on.
+REFUSED = {
+    *("InternalServerError", "LimitExceededException", "ProvisionedThroughputExceededException"),
+    *("RequestLimitExceeded", "ThrottlingException"),
+}
 CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LIVE = "attribute_exists(long_url) AND (attribute_not_exists(expires_at) OR expires_at > :now)"
 FREE = "attribute_not_exists(code) OR expires_at <= :now"
@@ -55,6 +64,7 @@ def click(code: str, now: float) -> str | None:
 
     DynamoDB adds to the count, so that N requests at once count N. The condition keeps UpdateItem
     from creating the item of an unknown code. Raise Expired, and count nothing, if the link's time has passed.
+    A click that DynamoDB refuses to count is logged, and the link is followed all the same.
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithItems.html#WorkingWithItems.AtomicCounters
     """
     if CODE.fullmatch(code) is None:
@@ -73,6 +83,11 @@ def click(code: str, now: float) -> str | None:
         if "long_url" in error.response.get("Item", {}):
             raise Expired from None
         return None
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in REFUSED:
+            raise
+        note(level=logging.ERROR, reason=f"the click is not counted: {error}")
+        return peek(code, now)
     long_url: str = answer["Attributes"]["long_url"]["S"]
     return long_url
 

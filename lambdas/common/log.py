@@ -29,7 +29,7 @@ _notes: ContextVar[dict[str, Any]] = ContextVar("notes")
 
 
 def note(**fields: Any) -> None:
-    """Add fields to the line of the current invocation."""
+    """Add fields to the line of the current invocation; ``level`` is the line's, instead of INFO."""
     _notes.get({}).update(fields)
 
 
@@ -51,6 +51,7 @@ def logged(outcome: Callable[[dict[str, Any]], Any], fallback: dict[str, Any]) -
             try:
                 answer = handler(event, context)
                 status = outcome(answer)
+                level = fields.pop("level", level)
             except Exception as error:
                 level, answer, status = logging.ERROR, fallback, outcome(fallback)
                 fields |= _failure(error, event)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from stack.deploy import mark, package, region
 from stack.deploy.resources import function as functions
 from stack.engine.embedded import Embedded
 from stack.engine.folder import Running
-from stack.engine.health import State, look
+from stack.engine.health import STORAGE, State, look
 from stack.errors import DeployError, PackageError
 from stack.model import Definition
 from stack.outputs import API_ID_FILE, API_URL_FILE
@@ -131,6 +132,7 @@ def look_at_all(settings: Settings, report: Report) -> bool:
     if problem:
         report.facts["definition"] = problem
         report.say("definition", problem)
+    storage(url, report)
     if not elsewhere:
         aws = Aws(("sts", "lambda", "dynamodb", "logs", "apigatewayv2"), target)
         look_at_parts(aws, definition, settings, api_id, report)
@@ -262,6 +264,17 @@ def routes(aws: Aws, definition: Definition | None, settings: Settings, api_id: 
         token = found[key].get("AuthorizationType", "NONE") != "NONE"
         text = f"{key:<21} {to:<11} {'needs a token' if token else 'needs no token'}"
         report.add("route", text, route=key, function=to, token=token)
+
+
+def storage(url: str, report: Report) -> None:
+    """Report why the engine can store nothing, where it says so."""
+    answer = http_client.request("GET", f"{url}{STORAGE}")
+    if answer.status == HTTPStatus.OK and answer.body:
+        report.facts["storage"] = answer.body.decode()
+        report.say(
+            "storage", f"{answer.body.decode()}: writes are refused, links are followed uncounted: free some space"
+        )
+        report.sound = False
 
 
 def ago(seconds: float) -> str:

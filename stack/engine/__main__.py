@@ -1,7 +1,7 @@
 """The engine, in Docker and without: MiniStack with a queue, a journal and workers that start fast.
 
 ``python -m stack.engine`` is the container's entry point; without Docker stack/engine/embedded.py runs it.
-``python -m stack.engine restore`` takes the last good copy of a state that cannot be read.
+``python -m stack.engine restore`` keeps what can be of a state that cannot be read.
 """
 
 import asyncio
@@ -20,9 +20,10 @@ if sys.argv[1:] == ["restore"]:
     os.environ["PERSIST_STATE"] = "1"  # which MiniStack reads when it is imported
 
 from stack import outputs, packages
-from stack.engine import gate, logs, names, shutdown, state, workers
+from stack.engine import gate, health, logs, names, shutdown, state, workers
 from stack.engine.journal import FullError
 from stack.engine.tables import Tables
+from stack.errors import DeployError
 from stack.settings import PROJECT, Settings
 
 HOOKS_IN_IMAGE = "/etc/localstack/init"
@@ -42,6 +43,8 @@ def main(arguments: list[str]) -> None:
         sys.stdout.flush()
         os._exit(0)  # whatever the services started
     settings = Settings.from_environment(os.environ)
+    with contextlib.suppress(DeployError):  # the build says so
+        outputs.withdraw(settings.outputs, settings.host_port)
     starter = workers.set_up()
     tables = None
     if os.environ.get("PERSIST_STATE") == "1":
@@ -50,24 +53,40 @@ def main(arguments: list[str]) -> None:
         names.restore_services_with(lambda: state.restore_services(folder))
     names.find_hooks_in(str(PROJECT / "init"), HOOKS_IN_IMAGE)
     names.give_each_request_one_id()
-    names.serve_with(lambda application: Lifespan(gate.Gate(application, workers.MARK.encode()), tables, settings))
+    unsaved: list[str] = []
+    names.save_with(unsaved.append)
+
+    def wrapped(application: gate.Application) -> gate.Application:
+        return Lifespan(gate.Gate(application, workers.MARK.encode()), tables, settings, unsaved)
+
+    names.serve_with(wrapped)
     starter.close()
     shutdown.leave_nothing_behind(settings.outputs, settings.host_port)
+    if unsaved:
+        shutdown.report_unsaved(
+            f"the engine has stopped, but not everything could be saved ({unsaved[0]}): "
+            "what DynamoDB acknowledged is kept, the rest is as the last stop left it. Free some space"
+        )
     sys.stdout.flush()
-    os._exit(0)  # a million links need not be freed one by one
+    os._exit(1 if unsaved else 0)  # a million links need not be freed one by one
 
 
 class Lifespan:
     """The ASGI application, with what is to be done while it runs and when it stops."""
 
-    def __init__(self, application: gate.Application, tables: Tables | None, settings: Settings) -> None:
+    def __init__(
+        self, application: gate.Application, tables: Tables | None, settings: Settings, unsaved: list[str]
+    ) -> None:
         self.application = application
         self.tables = tables
         self.settings = settings
+        self.unsaved = unsaved
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] == packages.PATH:
             return await _answer(send, packages.described().encode())
+        if scope["type"] == "http" and scope["path"] == health.STORAGE:
+            return await self._tell_of_storage(send)
         if scope["type"] != "lifespan":
             return await self.application(scope, receive, send)
 
@@ -84,8 +103,17 @@ class Lifespan:
             for task in beside:
                 task.cancel()
             if self.tables:
-                self.tables.close()
+                try:
+                    self.tables.close()
+                except (FullError, OSError) as error:
+                    self.unsaved.append(str(error))
         return None
+
+    async def _tell_of_storage(self, send: Any) -> None:
+        """Answer with why the state cannot be written to, or with nothing."""
+        why = state.problem(self.tables.journal.folder) if self.tables else ""
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+        await send({"type": "http.response.body", "body": why.encode()})
 
     async def _keep_tables(self) -> None:
         """Write down tables that were made without a request to DynamoDB, as CloudFormation makes them."""

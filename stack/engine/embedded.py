@@ -63,21 +63,22 @@ class Embedded:
         self.state.claim()
         starting = False
         try:
-            with self._turn():
-                running = self.running()
+            while True:
+                with self._turn():
+                    running = self.running()
+                    if running is None:
+                        starting = True
+                        engine = self._start()
                 if running is None:
-                    starting = True
-                    engine = self._start()
-            if running is None:
-                self._follow(engine)
-            elif running.port == self.settings.host_port:
-                self._wait_for_hooks()
-                self._redeploy()
-            else:
-                raise DeployError(
-                    f"the engine of {self.state_dir} is running on port {running.port}: stop it with scripts/down.sh, "
-                    "or give the second stack a STATE_DIR and an OUTPUTS_DIR of its own"
-                )
+                    return self._follow(engine)
+                if running.port != self.settings.host_port:
+                    raise DeployError(
+                        f"the engine of {self.state_dir} is running on port {running.port}: stop it with "
+                        "scripts/down.sh, or give the second stack a STATE_DIR and an OUTPUTS_DIR of its own"
+                    )
+                if self._wait_for_hooks() and self._redeploy():
+                    return None
+                say("the engine that was running has stopped: starting it again")
         except KeyboardInterrupt:
             if starting:
                 say("interrupted: the engine is being stopped")
@@ -85,12 +86,18 @@ class Embedded:
             raise
 
     def down(self) -> bool:
-        """Stop the engine, which saves its state; return False if none is running. Raises DeployError."""
+        """Stop the engine, which saves its state; return False if none is running.
+
+        Raises DeployError, also if the engine has stopped and could not save everything.
+        """
         if not self.state.is_ours():
             return False
         self.state.claim()
         with self._turn():
-            return self._stop()
+            stopped = self._stop()
+        if stopped and (unsaved := self.state.unsaved()):
+            raise DeployError(unsaved)
+        return stopped
 
     def wipe(self) -> bool:
         """Stop the engine and delete what it saved; return False if it saved nothing. Raises DeployError."""
@@ -108,9 +115,9 @@ class Embedded:
     def _start(self) -> "subprocess.Popen[bytes]":
         neighbours.check_port(self.settings.host_port)
         neighbours.check_outputs(self.settings)
+        outputs.withdraw(self.settings.outputs)  # of an engine that was killed
         self.state.check_space()
         make_outputs(self.settings.outputs)
-        outputs.withdraw(self.settings.outputs)
         temporary = self.state.new_temporary()
         log = self.state.new_log()
         try:
@@ -142,7 +149,10 @@ class Embedded:
                     raise DeployError("the engine was stopped while it was starting: run scripts/up.sh again")
                 if ended is not None:
                     log.seek(0)
-                    tail = "".join(log.readlines()[-LOG_TAIL:])
+                    lines = log.readlines()
+                    if any(line.startswith("error: ") for line in lines):
+                        raise DeployError(f"the engine did not start (see above; its log is {self.state.log})")
+                    tail = "".join(lines[-LOG_TAIL:])
                     raise DeployError(
                         f"the engine died while it was starting. Its last words ({self.state.log}):\n{tail}"
                     )
@@ -155,24 +165,32 @@ class Embedded:
                     )
                 time.sleep(POLL_EVERY)
 
-    def _wait_for_hooks(self) -> None:
-        """Wait until the engine that somebody else has started has built what it will. Raises DeployError."""
+    def _wait_for_hooks(self) -> bool:
+        """Wait until the engine that somebody else has started has built what it will; return False if it stops.
+
+        Raises DeployError.
+        """
         deadline = time.monotonic() + START_TIMEOUT
         said = False
         while health.look(self.url, self.settings.outputs) in (health.State.STARTING, health.State.BUILDING):
             if self.running() is None:
-                raise DeployError("the engine was stopped while it was starting: run scripts/up.sh again")
+                return False
             if time.monotonic() > deadline:
                 raise DeployError(f"the engine is running but does not finish its build: see {self.state.log}")
             if not said:
                 said = True
-                say("the engine is starting already: waiting for its build")
+                say("the engine is starting or stopping already: waiting for it")
             time.sleep(POLL_EVERY)
+        return True
 
-    def _redeploy(self) -> None:
+    def _redeploy(self) -> bool:
+        """Bring the stack up to date; return False if the engine has stopped meanwhile. Raises DeployError."""
         command = [sys.executable, "-m", "stack.deploy", "--local"]
-        if subprocess.run(command, cwd=PROJECT, env=self._environment()).returncode != 0:
-            raise DeployError("the stack is not up to date (see above)")
+        if subprocess.run(command, cwd=PROJECT, env=self._environment()).returncode == 0:
+            return True
+        if self.running() is None:
+            return False
+        raise DeployError("the stack is not up to date (see above)")
 
     def _stop(self) -> bool:
         running = self.running()
@@ -233,7 +251,9 @@ def serve(lock: int) -> None:
     for request in (signal.SIGTERM, signal.SIGINT):  # until the server has handlers for them
         signal.signal(request, lambda *_: sys.exit(0))
     settings = Settings.from_environment(os.environ)
-    os.pwrite(lock, f"{os.getpid()} {settings.host_port}\n".encode(), 0)
+    holder = f"{os.getpid()} {settings.host_port}\n".encode()
+    os.pwrite(lock, holder, 0)
+    shutdown.reports.append(lambda why: os.pwrite(lock, why.encode(), len(holder)))  # it takes no space on a full disk
     sys.argv = ["stack.engine"]
     try:
         runpy.run_module("stack.engine", run_name="__main__", alter_sys=True)

@@ -6,8 +6,9 @@
     data/         what the engine saves
     tmp/          a folder for each start, with the functions' code
 
-Nothing is deleted in a folder without the marker. An earlier version of this project wrote none:
-its folder is recognized by having engine.lock and engine.log, and nothing that is not in this list.
+Nothing is deleted in a folder without the marker, and in one with it nothing whose name the engine does not
+give. An earlier version of this project wrote none: its folder is recognized by having engine.lock and
+engine.log, and nothing that is not in this list.
 """
 
 import contextlib
@@ -29,6 +30,12 @@ MARK = "The embedded engine of the URL shortener keeps its state here: scripts/d
 LOCK, LOG, DATA, TEMPORARY = "engine.lock", "engine.log", "data", "tmp"
 HOLDER = re.compile(r"(\d+) (\d+)\n")
 NOT_COUNTED = re.compile(rf"\.DS_Store|{re.escape(MARKER)}\.\d+")  # the Finder's, and a marker that is being written
+# What is in data/, and of tmp/ what starts have made, those of earlier versions too.
+SAVED = re.compile(
+    r"[a-z0-9_]+\.json(\.tmp)?|dynamodb|lambda-blobs|last-good|damaged-\d{8}T\d{6}|"
+    r"cognito-.*|transfer-host-key.*|\.DS_Store"
+)
+STARTED = re.compile(r"start-[a-z0-9_]{8}|ministack-.*")
 NAMES_SHOWN = 3
 LOCK_TIMEOUT = 10  # seconds; the others hold it for microseconds
 POLL_EVERY = 0.02  # seconds
@@ -69,7 +76,7 @@ class StateDir:
                 {LOCK, LOG} <= names <= {LOCK, LOG, DATA, TEMPORARY}
                 and all(_kind(self.path / name) == stat.S_IFREG for name in (LOCK, LOG))
                 and all(_kind(self.path / name) == stat.S_IFDIR for name in names - {LOCK, LOG})
-                and re.fullmatch(r"(\d+ \d+\n)?", (self.path / LOCK).read_text(errors="replace")) is not None
+                and re.fullmatch(r"(\d+ \d+\n)?.*", (self.path / LOCK).read_text(errors="replace")) is not None
             )
 
     def check(self) -> None:
@@ -127,12 +134,17 @@ class StateDir:
             except FileNotFoundError:
                 return None
             except BlockingIOError:
-                if found := HOLDER.fullmatch((self.path / LOCK).read_text()):
+                if found := HOLDER.match((self.path / LOCK).read_text()):
                     return Running(int(found[1]), int(found[2]))
                 time.sleep(POLL_EVERY)  # it is starting, and has not written its ID yet
             else:
                 return None
         raise DeployError(f"{self.path / LOCK} is locked, but not by an engine: end the process that holds it")
+
+    def unsaved(self) -> str:
+        """Return what the engine said at its last stop if it could not save everything."""
+        with self._plain_errors():
+            return "".join((self.path / LOCK).read_text().splitlines(keepends=True)[1:])
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
@@ -165,9 +177,8 @@ class StateDir:
         folder = self.path / TEMPORARY
         self._check_made(folder)
         with self._plain_errors():
-            if folder.exists():
-                # What a killed engine's last worker still writes to is deleted at the next start.
-                shutil.rmtree(folder, ignore_errors=True)
+            # What a killed engine's last worker still writes to is deleted at the next start.
+            _delete(folder, STARTED, ignore_errors=True)
             folder.mkdir(exist_ok=True)
             return Path(tempfile.mkdtemp(prefix="start-", dir=folder))
 
@@ -184,14 +195,15 @@ class StateDir:
     def wipe(self) -> bool:
         """Delete what the engine saved; return False if it has saved nothing. Raises DeployError."""
         self.check()
-        folders = [self.path / name for name in (DATA, TEMPORARY)]
-        for folder in folders:
-            self._check_made(folder)
+        for name in (DATA, TEMPORARY):
+            self._check_made(self.path / name)
         wiped = self.data.exists()
         with self._plain_errors():
-            for folder in folders:
-                if folder.exists():
-                    shutil.rmtree(folder)
+            for path in self.data.iterdir() if wiped else ():
+                if not SAVED.fullmatch(path.name):
+                    raise DeployError(f"{path} is not something that the engine made: move it away")
+            for name, made in ((DATA, SAVED), (TEMPORARY, STARTED)):
+                _delete(self.path / name, made)
         return wiped
 
     def _check_made(self, folder: Path) -> None:
@@ -226,6 +238,20 @@ class StateDir:
                 f"STATE_DIR {self.path} cannot be used ({error.strerror}: {error.filename or self.path}): "
                 "free some space, or name a folder that you may write to"
             ) from error
+
+
+def _delete(folder: Path, made: re.Pattern[str], ignore_errors: bool = False) -> None:
+    """Delete what has such a name in a folder, and the folder itself if nothing else is in it."""
+    if not folder.exists():
+        return
+    for path in folder.iterdir():
+        if made.fullmatch(path.name):
+            if _kind(path) == stat.S_IFDIR:
+                shutil.rmtree(path, ignore_errors=ignore_errors)
+            else:
+                path.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _kind(path: Path) -> int | None:

@@ -9,6 +9,7 @@ journal. The snapshot before it is kept, with the journals between the two: if t
 """
 
 import fcntl
+import itertools
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,14 @@ def history(folder: Path) -> tuple[Path | None, list[Path]]:
     return snapshot, [path for path in files(folder, "journal") if number(path) > since]
 
 
+def parse(line: bytes) -> tuple[int, bytes] | None:
+    """Return (sequence, payload) of a line, or None unless it is what was written."""
+    body = line[9:-1]
+    head, _, payload = body.partition(b" ")
+    whole = line.endswith(b"\n") and line[:9] == b"%08x " % zlib.crc32(body) and head.isdigit()
+    return (int(head), payload) if whole else None
+
+
 def read(path: Path, engine: str, after: int) -> Iterator[tuple[int, bytes]]:
     """Yield (sequence, payload) of each line, the first with an empty payload; raise UnreadableError.
 
@@ -101,13 +110,11 @@ def read(path: Path, engine: str, after: int) -> Iterator[tuple[int, bytes]]:
         for line in file:
             if not line.endswith(b"\n"):
                 raise TornError(path, offset, "the last record is not complete")
-            body = line[9:-1]
-            head, _, payload = body.partition(b" ")
-            if line[:9] != b"%08x " % zlib.crc32(body) or not head.isdigit():
+            if (record := parse(line)) is None:
                 raise DamagedError(path, offset, "the record is not what was written")
-            sequence = int(head)
+            sequence, payload = record
             if offset == 0:
-                _check(path, json.loads(payload), engine)
+                check(path, json.loads(payload), engine)
                 after = after if of_journal else sequence
             elif of_journal:
                 after += 1
@@ -121,7 +128,8 @@ def read(path: Path, engine: str, after: int) -> Iterator[tuple[int, bytes]]:
         raise DamagedError(path, offset, "its end is missing")
 
 
-def _check(path: Path, written: dict[str, Any], engine: str) -> None:
+def check(path: Path, written: dict[str, Any], engine: str) -> None:
+    """Raise UnreadableError if a file's first line says that this engine cannot read the rest."""
     if written["format"] > FORMAT:
         raise UnreadableError(path, f"has format {written['format']}, and this engine reads {FORMAT}")
     if _release(written["engine"]) > _release(engine):
@@ -132,13 +140,13 @@ def _release(version: str) -> list[int]:
     return [int(part) for part in version.split(".") if part.isdigit()]
 
 
-def load(folder: Path, engine: str, take: Callable[[bytes, bool], None]) -> tuple[int, TornError | None]:
+def load(folder: Path, engine: str, take: Callable[[bytes, bool], None], at_least: int) -> tuple[int, TornError | None]:
     """Give ``take`` each payload, and whether it is a snapshot's; return the last sequence, and what is torn.
 
-    Raise UnreadableError; the files are as they were, in any case.
+    Raise UnreadableError, also if the records end before ``at_least``; the files are as they were, in any case.
     """
     snapshot, journals = history(folder)
-    last = 0
+    last, torn = 0, None
     for path in ([snapshot] if snapshot else []) + journals:
         try:
             for sequence, payload in read(path, engine, last):
@@ -148,8 +156,10 @@ def load(folder: Path, engine: str, take: Callable[[bytes, bool], None]) -> tupl
         except TornError as error:
             if path not in journals[-1:]:
                 raise
-            return last, error
-    return last, None
+            torn = error
+    if last < at_least:
+        raise UnreadableError(folder, f"lacks its last records: {at_least} were written, and {last} are there")
+    return last, torn
 
 
 def fold(folder: Path, upto: int, engine: str) -> None:
@@ -188,11 +198,17 @@ def fold(folder: Path, upto: int, engine: str) -> None:
             ):
                 yield payload
 
+    parts = (kept(ENTRY), entries.values(), kept(ITEM), *(rows.values() for rows in items.values()))
+    write_snapshot(folder, upto, engine, last, itertools.chain(*parts))
+
+
+def write_snapshot(folder: Path, upto: int, engine: str, last: int, payloads: Iterable[bytes]) -> None:
+    """Write a snapshot, whole or not at all; empty payloads are left out."""
     draft = folder / "snapshot.draft"
     with draft.open("wb") as file:
         file.write(encode(last, about(engine)))
-        for payloads in (kept(ENTRY), entries.values(), kept(ITEM), *(rows.values() for rows in items.values()), [END]):
-            file.writelines(encode(last, payload) for payload in payloads if payload)
+        file.writelines(encode(last, payload) for payload in payloads if payload)
+        file.write(encode(last, END))
         file.flush()
         os.fsync(file.fileno())
     draft.replace(folder / f"snapshot-{upto:08d}")
@@ -229,16 +245,18 @@ class Journal:
             return False
         return True
 
-    def load(self, take: Callable[[bytes, bool], None]) -> None:
+    def load(self, take: Callable[[bytes, bool], None], at_least: int) -> None:
         """Replay what is there, and begin a new journal after it; raise UnreadableError."""
-        self.sequence, torn = load(self.folder, self.engine, take)
+        self.sequence, torn = load(self.folder, self.engine, take, at_least)
         if torn:
             self.log(f"{torn}, as after a kill; it was never answered, and is dropped")
             os.truncate(torn.path, torn.offset)
             if torn.offset == 0:
                 torn.path.unlink()
-        for draft in self.folder.glob("*.draft"):
-            draft.unlink()
+        (self.folder / "snapshot.draft").unlink(missing_ok=True)
+        for path in files(self.folder, "journal")[-1:]:  # a power cut must not take what a start has seen
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
         self._forget_what_is_folded()
         self._begin()
 
@@ -268,9 +286,7 @@ class Journal:
                 self.folding.wait()
                 self.folding = None
             upto = number(files(self.folder, "journal")[-1])
-            draft = self.folder / "snapshot.draft"
-            draft.write_bytes(encode(self.sequence, about(self.engine)) + encode(self.sequence, END))
-            draft.replace(self.folder / f"snapshot-{upto:08d}")
+            write_snapshot(self.folder, upto, self.engine, self.sequence, ())
             self._begin()
             for path in [*files(self.folder, "snapshot")[:-1], *files(self.folder, "journal")[:-1]]:
                 path.unlink()

@@ -1,12 +1,16 @@
 """The names of MiniStack that the wrapper uses: all of them are here, and a MiniStack without one is refused."""
 
+import base64
+import hashlib
 import importlib
 import json
+import logging
 import sys
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 MADE_FOR = "1.5.33"
@@ -29,8 +33,9 @@ NAMES = {
     "app": "app main _collect_scripts _ready_scripts_state _version _state_map _get_module _load_persisted_state",
     "core.lambda_runtime": "Worker subprocess _workers _lock acquire_worker ensure_spawned release_worker",
     "core.lambda_runtime.Worker": "_read_stderr _drain_stderr _drain_stderr_bounded invoke",
-    "core.persistence": "load_state _state_format_version",
+    "core.persistence": "load_state _state_format_version logger",
     "services.apigateway": "new_uuid handle_execute",
+    "services.lambda_svc": "_functions CODE_BLOB_DIR",
     "services.dynamodb": "handle_request reset get_state _restore_state _set_item _remove_item _txn_token_store "
     "_update_counts _INDEX_MEMBERS " + " ".join(STORES),
 }
@@ -104,6 +109,38 @@ def format_version(service: str) -> int:
     return int(persistence._state_format_version(service))
 
 
+def save_with(unsaved: Callable[[str], None]) -> None:
+    """Give ``unsaved`` what MiniStack only logs when it cannot save the state of a service."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            unsaved(record.getMessage().removeprefix("Persistence: "))
+
+    persistence.logger.addHandler(Handler(logging.ERROR))
+
+
+def code_folder() -> Path:
+    """Return where the functions' code is saved, each archive under the SHA-256 of its content."""
+    return Path(_import("services.lambda_svc").CODE_BLOB_DIR)
+
+
+def fail_functions_without_code() -> Iterator[str]:
+    """Have each function whose code is not there any more be Failed, with no CodeSha256; yield the names.
+
+    MiniStack would call the function Active, and answer in its place.
+    """
+    for (_, _, name), function in _import("services.lambda_svc")._functions._data.items():
+        config, code = function["config"], function.get("code_zip") or b""
+        if config.get("CodeSha256", "") not in ("", base64.b64encode(hashlib.sha256(code).digest()).decode()):
+            function["code_zip"] = None
+            config |= {
+                "CodeSha256": "",
+                "State": "Failed",
+                "StateReason": "The engine has lost its code: deploy it again",
+            }
+            yield name
+
+
 def give_each_request_one_id() -> None:
     """Put one ID into the events of a request to an API and into the answer, as API Gateway does.
 
@@ -165,6 +202,11 @@ def set_table(key: tuple[str, str, str], described: dict[str, Any]) -> None:
     table.clear()
     table.update(described, items=items)
     dynamodb._update_counts(table)
+
+
+def count(table: Any) -> int:
+    """Return how many items a table has."""
+    return int(table["ItemCount"])
 
 
 def rows(table: Any) -> Iterator[tuple[tuple[str, str], Any]]:

@@ -3,10 +3,14 @@
 import contextlib
 import os
 import signal
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from stack import outputs
+
+reports: list[Callable[[str], object]] = [lambda why: print(f"error: {why}", file=sys.stderr, flush=True)]
 
 CHILDREN_TIMEOUT = 5  # seconds
 POLL_EVERY = 0.05  # seconds
@@ -16,6 +20,13 @@ def leave_nothing_behind(folder: Path, port: int) -> None:
     """End the hooks and workers, and then withdraw the outputs: a hook that goes on would publish a dead URL."""
     stop_children()
     outputs.withdraw(folder, port)
+
+
+def report_unsaved(why: str) -> None:
+    """Say what could not be saved, wherever that is possible: on a full disk the log may not be."""
+    for report in reports:
+        with contextlib.suppress(OSError):
+            report(why)
 
 
 def stop_children() -> None:

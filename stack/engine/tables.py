@@ -70,8 +70,9 @@ class Tables:
         self.request: contextvars.ContextVar[Request | None] = contextvars.ContextVar("request", default=None)
         self.written: dict[tuple[str, Scope], bytes] = {}
         self.full = ""
+        self.known: Path | None = None  # by which a start knows that records are missing, and what tables there were
 
-    def load(self, before_journals: Path) -> None:
+    def load(self, before_journals: Path, at_least: int = 0) -> None:
         """Restore the tables, of a state without a journal too; raise UnreadableError."""
         gc.disable()
         payloads: list[bytes] = []
@@ -87,7 +88,7 @@ class Tables:
                     _replay(change)
             payloads.clear()
 
-        self.journal.load(take)
+        self.journal.load(take, at_least)
         replay()
         names.recount()
         self.written = {(name, scope): _value(name, value) for name, scope, value in names.entries(names.STORES)}
@@ -146,6 +147,7 @@ class Tables:
     def _cleared(self) -> None:
         self.journal.clear()
         self.written.clear()
+        self.remember()
 
     def _write(self, request: Request, of_entries: bool) -> None:
         changes: list[Change] = []
@@ -190,10 +192,27 @@ class Tables:
             self.written[name, scope] = value
 
     def close(self) -> None:
-        """Have everything on disk."""
-        with contextlib.suppress(FullError):  # which is in the log
+        """Have everything on disk; raise FullError or OSError."""
+        try:
             self.write_entries(names.STORES)
-        self.journal.close()
+        finally:
+            self.journal.close()
+            self.remember()
+
+    def remember(self) -> None:
+        """Note, apart from the journal, how far it has come, and everything but the items."""
+        if self.known is None:
+            return
+        entries = [[ENTRY, name, *scope, json.loads(value)] for (name, scope), value in self.written.items()]
+        counts = {scope[2]: names.count(table) for _, scope, table in names.entries(["_tables"])}
+        draft = self.known.with_suffix(".draft")
+        try:
+            draft.parent.mkdir(exist_ok=True)
+            draft.write_bytes(dump({"sequence": self.journal.sequence, "items": counts, "entries": entries}))
+            draft.replace(self.known)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            log.warning("%s could not be written: %s", self.known, error.strerror)
 
     def _append(self, changes: list[Change]) -> None:
         try:

@@ -47,6 +47,18 @@ def test_a_killed_engine_keeps_what_it_acknowledged(project: Project) -> None:
     assert after.shorten({"long_url": LINK["long_url"]}).status_code == 201
 
 
+def test_functions_whose_code_the_engine_has_lost_are_deployed_again(project: Project) -> None:
+    stack = project.up()
+    stack.shorten(LINK)
+    project.down()
+    for archive in (project.state / "data/lambda-blobs").iterdir():
+        archive.write_bytes(b"garbled")
+    stack = project.up()
+    assert stack.follow(LINK["code"]).status_code == 302
+    project.down()
+    assert project.up().follow(LINK["code"]).status_code == 302
+
+
 def test_a_redeploy_makes_an_edit_live_and_says_so(project: Project) -> None:
     stack = project.up()
     stack.shorten(LINK)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -159,6 +160,33 @@ def missing_journal(engine: Engine) -> Path:
     return second
 
 
+def missing_newest_journal(engine: Engine) -> Path:
+    journal.files(engine.tables, "journal")[-1].unlink()
+    return engine.tables
+
+
+def missing_tables(engine: Engine) -> Path:
+    shutil.rmtree(engine.tables)
+    return engine.tables
+
+
+def missing_tables_of_an_older_state(engine: Engine) -> Path:
+    (engine.state / "last-good/tables.noted").unlink()
+    return missing_tables(engine)
+
+
+def first_line(engine: Engine) -> Path:
+    path = journal.files(engine.tables, "journal")[0]
+    flip(path, 12)
+    return path
+
+
+def record_of_the_table(engine: Engine) -> Path:
+    path = journal.files(engine.tables, "journal")[0]
+    flip(path, path.read_bytes().index(b"KeySchema"))
+    return path
+
+
 def newer_format(engine: Engine) -> Path:
     path = journal.files(engine.tables, "journal")[-1]
     _, *lines = path.read_bytes().splitlines(keepends=True)
@@ -200,10 +228,15 @@ def odd_service(engine: Engine) -> Path:
 @pytest.mark.parametrize(
     ("damage", "left"),
     [
-        (in_the_middle, ["first"]),
+        (in_the_middle, ["first", "third"]),
+        (first_line, ["first", "second", "third"]),
+        (record_of_the_table, ["first", "second", "third"]),
         (in_the_snapshot, ["first", "second", "third"]),
         (cut_snapshot, ["first", "second", "third"]),
-        (missing_journal, None),
+        (missing_journal, ["third"]),
+        (missing_newest_journal, ["first", "second"]),
+        (missing_tables, []),
+        (missing_tables_of_an_older_state, None),
         (newer_format, ["first", "second"]),
         (newer_engine, ["first", "second"]),
         (garbled_service, ["first", "second", "third"]),
@@ -212,7 +245,7 @@ def odd_service(engine: Engine) -> Path:
         (odd_service, ["first", "second", "third"]),
     ],
 )
-def test_state_that_cannot_be_read_stops_the_start_and_its_last_good_copy_can_be_taken(
+def test_state_that_cannot_be_read_stops_the_start_and_all_that_can_be_read_is_kept(
     links: Engine, damage: Callable[[Engine], Path], left: list[str] | None
 ) -> None:
     links.client("iam").create_role(RoleName="kept", AssumeRolePolicyDocument="{}")
@@ -222,12 +255,16 @@ def test_state_that_cannot_be_read_stops_the_start_and_its_last_good_copy_can_be
     put(links, "third")
     links.stop()
     damaged = damage(links)
+    damaged_is_a_file = damaged.is_file()
     before = contents(links.state)
+    published = links.folder / "outputs/api_id"
+    published.write_text("published by an engine that was killed\n")
     line = links.refused()
+    assert not published.exists()
     assert str(damaged) in line
     assert "left untouched" in line
     assert "--wipe" in line
-    (command,) = re.findall(r"go on with the last good copy: (.*?)\. To forget", line)
+    (command,) = re.findall(r"the last good copy of the rest: (.*?)\. To forget", line)
     assert command.endswith("-m stack.engine restore")
     assert before.items() <= contents(links.state).items()
     printed = links.restore()
@@ -238,7 +275,18 @@ def test_state_that_cannot_be_read_stops_the_start_and_its_last_good_copy_can_be
     else:
         assert links.client("dynamodb").list_tables()["TableNames"] == []
     assert [role["RoleName"] for role in links.client("iam").list_roles()["Roles"]] == ["kept"]
-    assert any(path.name == damaged.name for path in links.state.glob("damaged-*/*"))
+    assert not damaged_is_a_file or any(path.name == damaged.name for path in links.state.glob("damaged-*/*"))
+
+
+def test_a_restore_says_what_is_lost(links: Engine) -> None:
+    put(links, "second", "third")
+    links.stop()
+    in_the_middle(links)
+    links.refused()
+    printed = links.restore()
+    assert "table links has 2 items, where the last start or stop saw 3" in printed
+    assert "lost: record 3, with what no later record says" in printed
+    assert "lost: a damaged record of journal-00000001: " in printed
 
 
 def test_a_folder_that_cannot_be_written_to_stops_the_start(own: Engine) -> None:
@@ -348,3 +396,28 @@ def test_a_stop_withdraws_the_outputs(own: Engine, number: int) -> None:
     assert own.process
     assert own.process.returncode == 0
     assert "Traceback" not in own.log
+
+
+@pytest.mark.parametrize("damage", ["missing", "garbled"])
+def test_a_function_whose_code_is_lost_is_failed_until_it_is_deployed_again(own: Engine, damage: str) -> None:
+    source = "def handler(event, context): return 'here'"
+    own.start()
+    own.function("one", source)
+    own.stop()
+    (archive,) = (own.state / "lambda-blobs").glob("*.zip")
+    if damage == "missing":
+        archive.unlink()
+    else:
+        flip(archive, 40)
+    own.start()
+    client = own.client("lambda")
+    found = client.get_function(FunctionName="one")["Configuration"]
+    assert found["State"] == "Failed"
+    assert found["CodeSha256"] == ""
+    assert "the code of function one is lost" in own.log
+    client.update_function_code(FunctionName="one", ZipFile=own.archive({"handler.py": source}))
+    client.get_waiter("function_updated_v2").wait(FunctionName="one", WaiterConfig={"Delay": 1})
+    for _ in range(2):
+        assert own.invoke("one") == "here"
+        own.stop()
+        own.start()

@@ -1,5 +1,6 @@
 """Start, stop and wipe the embedded engine: what is deleted, what is said, and that the stack comes back."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -121,8 +122,8 @@ def test_wipe_follows_no_symlink_and_keeps_what_it_does_not_know(bare: Project) 
     earlier_version(bare.state)
     bare.check("scripts/down.sh", "--wipe")
     (bare.state / "notes.txt").write_text("mine")
-    (bare.state / "data").mkdir()
-    (bare.state / "data/link").symlink_to(precious)
+    (bare.state / "data/dynamodb").mkdir(parents=True)
+    (bare.state / "data/dynamodb/link").symlink_to(precious)
     bare.check("scripts/down.sh", "--wipe")
     assert (bare.state / "notes.txt").read_text() == "mine"
     for name, script in (("data", "--wipe"), ("tmp", "--wipe"), ("tmp", "")):
@@ -131,6 +132,26 @@ def test_wipe_follows_no_symlink_and_keeps_what_it_does_not_know(bare: Project) 
         assert f"{bare.state / name} is not a folder that the engine made" in refusal(bare, *command)
         (bare.state / name).unlink()
     assert tree(precious) == {"thesis.txt": "mine"}
+
+
+def test_files_of_the_users_in_the_engines_folders_are_left(bare: Project) -> None:
+    bare.up()
+    bare.down()
+    mine = [bare.state / name for name in ("tmp/draft.txt", "tmp/project/a.py", "data/notes.json", "data/thesis.txt")]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    for end in (bare.down, bare.kill):
+        bare.up()
+        end()
+        assert [path.read_text() for path in mine] == ["mine"] * len(mine)
+    assert f"{bare.state / 'data/thesis.txt'} is not something that the engine made" in refusal(
+        bare, "scripts/down.sh", "--wipe"
+    )
+    (bare.state / "data/thesis.txt").unlink()
+    bare.check("scripts/down.sh", "--wipe")
+    assert not (bare.state / "data/dynamodb").exists()
+    assert (bare.state / "tmp/draft.txt").read_text() == "mine"
 
 
 def test_of_the_outputs_only_our_own_files_are_removed(kept: Project) -> None:
@@ -248,21 +269,34 @@ def test_a_folder_that_cannot_be_made_is_named(bare: Project, name: str) -> None
     assert not answers(bare.engine)
 
 
-@pytest.fixture
-def full_disk() -> Iterator[Path]:
-    """A disk of one megabyte, all of it used."""
+@contextlib.contextmanager
+def small_disk(size: str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp())
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True)
     if mounted.returncode != 0:
         folder.rmdir()
         pytest.skip("only root on Linux may mount a small disk")
     try:
         (folder / "all").mkdir()
-        (folder / "filler").write_bytes(bytes(shutil.disk_usage(folder).free))
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)
+        subprocess.run(["umount", "--lazy", folder], check=True)
         folder.rmdir()
+
+
+def fill(disk: Path) -> None:
+    """Leave no byte, whatever else is being written."""
+    with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+@pytest.fixture
+def full_disk() -> Iterator[Path]:
+    """A disk of one megabyte, all of it used."""
+    with small_disk("1m") as disk:
+        fill(disk)
+        yield disk
 
 
 @pytest.mark.parametrize("name", ["STATE_DIR", "OUTPUTS_DIR"])
@@ -277,6 +311,41 @@ def test_a_full_disk_is_named(project: Project, full_disk: Path, name: str) -> N
     assert "Traceback" not in done.stdout + done.stderr
     assert not published(project)
     project.down()
+
+
+def test_links_are_followed_on_a_disk_that_has_become_full(project: Project) -> None:
+    with small_disk("64m") as disk:
+        project.settings["STATE_DIR"] = str(disk / "all")
+        stack = project.up()
+        stack.shorten(LINK)
+        fill(disk)
+
+        def counts_a_click() -> bool:
+            before = stack.clicks("kept")
+            assert stack.follow("kept").status_code == HTTPStatus.FOUND
+            return stack.clicks("kept") > before
+
+        until("the journal's last block is full", lambda: not counts_a_click())
+        counted = stack.clicks("kept")
+        new = {"long_url": f"https://example.com/{'x' * 1000}", "code": "new"}
+        assert stack.shorten(new).status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+        status = project.run("scripts/status.sh")
+        assert status.returncode == 1
+        assert "cannot be written to (No space left on device): writes are refused" in status.stdout
+        (line,) = [line for line in status.stdout.splitlines() if "the click is not counted" in line]
+        assert "No space left on device" in line
+        line = refusal(project, "scripts/down.sh")
+        assert "the engine has stopped, but not everything could be saved" in line
+        assert "No space left on device" in line
+        (project.outputs / "api_id").write_text("of a killed engine\n")
+        assert "is full" in refusal(project, "scripts/up.sh")
+        assert not published(project)
+        (disk / "filler").unlink()
+        stack = project.up()
+        assert stack.clicks("kept") == counted
+        assert stack.row("new") is None
+        assert stack.follow("kept").status_code == HTTPStatus.FOUND
+        project.down()
 
 
 def test_folders_with_spaces_and_quotes_work(tmp_path: Path) -> None:
@@ -328,6 +397,25 @@ def test_asking_who_runs_never_disturbs_a_start(kept: Project) -> None:
         for loop in loops:
             loop.kill()
             loop.wait()
+
+
+def test_up_waits_for_an_engine_that_is_being_stopped(bare: Project) -> None:
+    bare.up()
+    for _ in range(3):
+        os.kill(bare.pid(), signal.SIGTERM)
+        assert bare.up().shorten({"long_url": LINK["long_url"]}).status_code == HTTPStatus.CREATED
+
+
+def test_damaged_state_is_named_once(bare: Project) -> None:
+    bare.up()
+    bare.down()
+    saved = bare.state / "data/iam.json"
+    saved.write_text("{")
+    done = bare.run("scripts/up.sh")
+    assert done.returncode == 1
+    assert (done.stdout + done.stderr).count(str(saved)) == 1
+    assert "==> ready" not in done.stdout
+    saved.unlink()
 
 
 def test_two_at_once_start_one_engine(bare: Project) -> None:
