@@ -39,7 +39,11 @@ class Editor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.socket.shutdown(socket.SHUT_RDWR)  # gone without a word, as an editor that was killed
+        self.close()
+
+    def close(self) -> None:
+        """Go without a word, as an editor that was killed."""
+        self.socket.shutdown(socket.SHUT_RDWR)
         self.reader.join()
         self.socket.close()
 

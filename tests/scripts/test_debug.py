@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from dap import Editor
-from project import CHECKOUT, DEFAULTS, FUNCTION_NAMES, Project, answers, free_port, until
+from project import CHECKOUT, DEFAULTS, FUNCTION_NAMES, Project, answers, free_ports, until
 from session import Session, session
 
 READY = "==> watching lambdas/, stack/ and .env"
@@ -45,22 +45,10 @@ class Desk:
         return self.requests.submit(self.stack.shorten, {**LINK, **body})
 
 
-def free_ports() -> str:
-    """Return the first of as many free ports as there are functions."""
-    while True:
-        first = free_port()
-        try:
-            for port in range(first, first + len(FUNCTION_NAMES)):
-                socket.create_server(("127.0.0.1", port)).close()
-        except (OSError, OverflowError):
-            continue
-        return str(first)
-
-
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """Yield a desk whose functions would be ended after two seconds."""
-    project = Project.copy(tmp_path_factory.mktemp("debug"), DEBUG_PORT=free_ports())
+    project = Project.copy(tmp_path_factory.mktemp("debug"), DEBUG_PORT=str(free_ports(len(FUNCTION_NAMES))))
     limits = project.folder / "stack/deploy/resources/function.py"
     limits.write_text(re.sub("^TIMEOUT = 10 ", "TIMEOUT = 2 ", limits.read_text(), flags=re.MULTILINE))
     with session(project, "scripts/dev.sh", "--debug", "all") as window:
@@ -175,7 +163,7 @@ def test_a_page_in_a_browser_cannot_speak_to_the_debugger(desk: Desk) -> None:
 
 
 def test_the_end_leaves_the_functions_as_they_were(project: Project) -> None:
-    project.settings["DEBUG_PORT"] = free_ports()
+    project.settings["DEBUG_PORT"] = str(free_ports(len(FUNCTION_NAMES)))
     handler = project.folder / REDIRECT
     handler.write_text(handler.read_text().replace("    find = peek", "    breakpoint()\n    find = peek"))
     stack = project.up()
@@ -201,7 +189,7 @@ def log(project: Project) -> str:
 
 
 def test_a_port_that_is_taken_is_said_and_the_rest_goes_on(project: Project) -> None:
-    project.settings["DEBUG_PORT"] = free_ports()
+    project.settings["DEBUG_PORT"] = str(free_ports(len(FUNCTION_NAMES)))
     with (
         socket.create_server(("127.0.0.1", int(project.settings["DEBUG_PORT"]))),
         session(project, "scripts/dev.sh", "--debug", FUNCTION_NAMES[0]) as window,
