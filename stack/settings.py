@@ -150,6 +150,7 @@ class Settings:
 
     engine: str = _row("", _one_of(*ENGINES))
     host_port: int = _row("4566", _whole_number(1, 65535), GivenTo.ENGINE)
+    debug_port: int = _row("5678", _whole_number(1, 65000))
     outputs_dir: Path = _row("./outputs", _folder, GivenTo.ENGINE)
     state_dir: Path = _row("./.state", _folder)
     persist: bool = _row("1", _switch)

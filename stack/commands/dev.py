@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -140,12 +140,12 @@ class Target:
 class Redeployer:
     """The running redeploy.py of a stack. Without ``redeploys`` it prints only the logs."""
 
-    def __init__(self, target: Target, since: float, redeploys: bool) -> None:
+    def __init__(self, target: Target, since: float, redeploys: bool, debugged: Sequence[str]) -> None:
         self.redeploys = redeploys
         self.replies, replies = os.pipe()
         command = [sys.executable, "-m", "stack.commands.redeploy", "--since", str(since)]
         self.process = subprocess.Popen(
-            [*command, "--replies", str(replies)] if redeploys else command,
+            [*command, "--replies", str(replies), "--debug", *debugged] if redeploys else command,
             cwd=PROJECT,
             env=target.environment,
             stdin=subprocess.PIPE,
@@ -189,7 +189,8 @@ class Dev:
     ``built`` is the fingerprint of the last build, or None if that failed or if what serves is unknown.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, debugged: Sequence[str]) -> None:
+        self.debugged = debugged
         self.interrupted = False
         self.exit_code = 0
         self.sources = Sources()
@@ -247,7 +248,7 @@ class Dev:
             return
         self.engine_gone = target.state in (State.STARTING, State.OTHER)
         if not self.engine_gone:
-            self.redeployer = Redeployer(target, time.time() if succeeded else began, redeploys=succeeded)
+            self.redeployer = Redeployer(target, time.time() if succeeded else began, succeeded, self.debugged)
         if not succeeded:
             say(WAITING)
         elif self.redeployer is not None and self.outcome(self.redeployer) == READY:
@@ -354,9 +355,9 @@ class Dev:
                     return None
 
 
-def main() -> int:
-    """Run until a signal says that the user has had enough."""
-    dev = Dev()
+def main(debugged: Sequence[str]) -> int:
+    """Run until a signal says that the user has had enough. Functions that are named are debugged."""
+    dev = Dev(debugged)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, dev.interrupt)
     return dev.run()
@@ -371,4 +372,4 @@ def fail(message: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

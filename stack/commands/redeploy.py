@@ -5,10 +5,11 @@ a redeployment, and the outcome is a line on the file descriptor ``--replies``; 
 """
 
 import argparse
+import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,13 +21,14 @@ from stack.aws import Aws, Local
 from stack.aws_errors import EXPLAINED, explain
 from stack.checks import load
 from stack.commands import logs
+from stack.commands.debugging import Debugging
 from stack.commands.dev import DONE, ENGINE_GONE, READY
 from stack.deploy import loading, package
 from stack.deploy.package import Package
 from stack.deploy.resources import function as functions
 from stack.deploy.steps import Change, Ensured, side_by_side
 from stack.engine import neighbours
-from stack.errors import PackageError
+from stack.errors import DeployError, PackageError
 from stack.model import Definition, Function
 from stack.settings import PROJECT, Settings
 
@@ -92,9 +94,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m stack.commands.redeploy")
     parser.add_argument("--replies", type=int, help="without it, only the logs are printed")
     parser.add_argument("--since", type=float, required=True, help="print the logs from this Unix time on")
+    parser.add_argument("--debug", nargs="*", default=[], help="debug these functions, or all")
     arguments = parser.parse_args()
     done = threading.Event()
     settings = Settings.from_environment(os.environ)  # dev.py has read them before
+    debugging = None
     try:
         target = Local(settings.host_port, settings.aws_default_region)
         definition = load(settings.name_prefix)
@@ -103,8 +107,9 @@ def main() -> int:
             redeployment = Redeployment(target, definition, settings)
             for hint in undescribed(definition):
                 say(hint)
+            debugging = debug(settings, definition, arguments.debug)
             os.write(arguments.replies, f"{READY}\n".encode())
-        threading.Thread(target=obey, args=(redeployment, arguments.replies, done), daemon=True).start()
+        threading.Thread(target=obey, args=(redeployment, debugging, arguments.replies, done), daemon=True).start()
         names = [function.name for function in definition.functions]
         for lines in logs.follow(logs.logs_client(target), definition, names, arguments.since):
             for line in lines:
@@ -115,15 +120,38 @@ def main() -> int:
         if is_gone(error, settings):
             return ENGINE_GONE
         fail(explain(error))
+    finally:
+        if debugging is not None:
+            debugging.close()
     return 1
 
 
-def obey(redeployment: Redeployment | None, replies: int, done: threading.Event) -> None:
+def debug(settings: Settings, definition: Definition, wanted: Sequence[str]) -> Debugging | None:
+    """Start the wanted functions under the debugger, and say where an editor attaches."""
+    if not wanted:
+        return None
+    debugging = Debugging(settings, definition, wanted)
+    for name in debugging.missing:
+        fail(f"{name} is not debugged: it has no entry in stack/definition.py")
+    try:
+        debugging.open()
+    except DeployError as error:
+        fail(str(error))
+        say("nothing is debugged: the next save of stack/ or .env tries that again")
+    else:
+        for name in debugging.functions:
+            say(f"{name} can be debugged: attach to 127.0.0.1:{debugging.ports[name]}")
+    return debugging
+
+
+def obey(redeployment: Redeployment | None, debugging: Debugging | None, replies: int, done: threading.Event) -> None:
     """Answer each line on stdin with the outcome of a redeployment, and set ``done`` at the end."""
     while os.read(sys.stdin.fileno(), 100):  # sys.stdin itself would be locked when the program ends
         if redeployment is None:
             continue
-        os.write(replies, f"{redeployment.run()}\n".encode())
+        with debugging.waiting() if debugging else contextlib.nullcontext():
+            outcome = redeployment.run()
+        os.write(replies, f"{outcome}\n".encode())
     done.set()
 
 

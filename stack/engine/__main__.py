@@ -20,7 +20,7 @@ if sys.argv[1:] == ["restore"]:
     os.environ["PERSIST_STATE"] = "1"  # which MiniStack reads when it is imported
 
 from stack import outputs, packages
-from stack.engine import gate, health, logs, names, shutdown, state, workers
+from stack.engine import debugger, gate, health, logs, names, shutdown, state, workers
 from stack.engine.journal import FullError
 from stack.engine.tables import Tables
 from stack.errors import DeployError
@@ -59,7 +59,9 @@ def main(arguments: list[str]) -> None:
     def wrapped(application: gate.Application) -> gate.Application:
         return Lifespan(gate.Gate(application, workers.MARK.encode()), tables, settings, unsaved)
 
+    debugger.listen(settings.host_port)
     names.serve_with(wrapped)
+    debugger.close(settings.host_port)
     starter.close()
     shutdown.leave_nothing_behind(settings.outputs, settings.host_port)
     if unsaved:
@@ -86,7 +88,8 @@ class Lifespan:
         if scope["type"] == "http" and scope["path"] == packages.PATH:
             return await _answer(send, packages.described().encode())
         if scope["type"] == "http" and scope["path"] == health.STORAGE:
-            return await self._tell_of_storage(send)
+            why = state.problem(self.tables.journal.folder) if self.tables else ""
+            return await _answer(send, why.encode())
         if scope["type"] != "lifespan":
             return await self.application(scope, receive, send)
 
@@ -109,12 +112,6 @@ class Lifespan:
                     self.unsaved.append(str(error))
         return None
 
-    async def _tell_of_storage(self, send: Any) -> None:
-        """Answer with why the state cannot be written to, or with nothing."""
-        why = state.problem(self.tables.journal.folder) if self.tables else ""
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
-        await send({"type": "http.response.body", "body": why.encode()})
-
     async def _keep_tables(self) -> None:
         """Write down tables that were made without a request to DynamoDB, as CloudFormation makes them."""
         while self.tables:
@@ -124,7 +121,7 @@ class Lifespan:
 
 
 async def _answer(send: Any, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

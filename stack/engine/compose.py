@@ -21,7 +21,8 @@ VOLUME = "state"
 OLDEST = (2, 20)  # of Compose
 ANSWER_TIMEOUT = 20  # seconds
 LOG_TAIL = "15"  # lines
-READY_HOOKS = "/etc/localstack/init/ready.d"
+MOUNTED = "/etc/localstack"
+READY_HOOKS = f"{MOUNTED}/init/ready.d"
 # Of the engine's log, the lines that the deployment prints.
 BUILD_LINE = re.compile(r"==> .*|  \S.* ms|  warning: .*|    try: .*|         -H .*")
 
@@ -86,14 +87,14 @@ class Compose:
 
     def _start(self) -> tuple[str, str]:
         """Start the engine's container and wait for its build; return the container before and after."""
-        before = self._container("--status", "running")
+        before = self.container("--status", "running")
         if not before:
             neighbours.check_port(self.settings.host_port)
             neighbours.check_outputs(self.settings)
             self._pull()
         self._install_packages()
         started = _run("compose", "up", "--detach", "--wait")
-        after = self._container()
+        after = self.container()
         if not started and not (before and before == after):
             # What was up and unhealthy may have been fixed since: then the redeployment below heals it.
             if after:
@@ -103,7 +104,7 @@ class Compose:
 
     def down(self) -> bool:
         """Remove the engine's container; return False if there is none. Raises DeployError."""
-        if not self._container():
+        if not self.container():
             return False
         if not _run("compose", "down"):
             raise DeployError("Docker Compose could not stop the stack (see above)")
@@ -112,13 +113,14 @@ class Compose:
     def wipe(self) -> bool:
         """Remove the engine's container and its volume; return False if there is no volume. Raises DeployError."""
         there = self._has_volume()
-        if (there or self._container()) and not _run("compose", "down", "--volumes"):
+        if (there or self.container()) and not _run("compose", "down", "--volumes"):
             raise DeployError("Docker Compose could not remove the stack and its data (see above)")
         if self._has_volume():
             raise DeployError(f"the Docker volume {self.volume} is still there: remove the containers that use it")
         return there
 
-    def _container(self, *filters: str) -> str:
+    def container(self, *filters: str) -> str:
+        """Return the ID of the engine's container, or nothing if there is none. Raises DeployError."""
         done = _docker("compose", "ps", "--all", "--quiet", *filters, SERVICE)
         if done.returncode != 0:
             raise DeployError(f"docker compose ps failed: {' '.join(done.stderr.split())}")

@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 import types
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def run(script: str, mark: str) -> None:
     sys.stdout = Answers(answers, log, mark)
     _keep_from_children(questions, answers, log)
     _mark_requests(mark)
+    _answer_breakpoints(os.environ.pop("_DEBUGGER", None), Path(script))
     sys.path.insert(0, str(Path(script).parent))
     sys.argv = [script]
     main = sys.modules["__main__"] = types.ModuleType("__main__")
@@ -96,6 +98,59 @@ def _mark_requests(mark: str) -> None:
         plain(self, *arguments, **options)
 
     HTTPConnection.endheaders = endheaders  # type: ignore[method-assign]
+
+
+def _answer_breakpoints(debugger: str | None, script: Path) -> None:
+    """Have ``breakpoint()`` stop in the client that is attached, or say in the log how to attach one."""
+    how = f"run scripts/dev.sh --debug {os.environ['AWS_LAMBDA_FUNCTION_NAME']}, then attach your editor"
+    stop = None
+    if debugger is not None:
+        settings = json.loads(debugger)
+        how = f"attach your editor to port {settings['port']}"
+        stop = _start_debugger(settings, script)
+
+    def hook(*arguments: Any, **named: Any) -> None:
+        frame = sys._getframe(1)
+        if stop is None or not stop(frame):
+            file = os.path.relpath(frame.f_code.co_filename, script.parent / "code")
+            print(f"breakpoint() in {file}, line {frame.f_lineno}, was passed: {how}", file=sys.__stderr__)
+
+    sys.breakpointhook = hook
+
+
+def _start_debugger(settings: dict[str, Any], script: Path) -> Callable[[types.FrameType], bool]:
+    """Start debugpy, and write the port that it listens on beside the script; return what stops at a frame."""
+    plain = dict(os.environ)
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+    sys.path.insert(0, settings["debugpy"])
+    import debugpy  # noqa: T100
+    import debugpy.server
+    import pydevd
+    import pydevd_file_utils
+
+    sys.path.remove(settings["debugpy"])
+    # The files of this worker are the user's, whatever else the client maps.
+    paths = [(host, str(script.parent / "code" / folder)) for host, folder in settings["paths"]]
+    set_up = pydevd_file_utils.setup_client_server_paths
+    pydevd_file_utils.setup_client_server_paths = lambda others: set_up(
+        paths + [pair for pair in others if pair not in paths]
+    )
+    debugpy.configure(subProcess=False)
+    _, port = debugpy.listen(("127.0.0.1", 0))  # noqa: T100
+    pydevd_file_utils.setup_client_server_paths([])
+    os.environ.clear()
+    os.environ.update(plain)
+    script.with_name("debugger-port").write_text(str(port))
+
+    def stop(frame: types.FrameType) -> bool:
+        attached = bool(debugpy.is_client_connected())
+        if attached:
+            pydevd.settrace(
+                suspend=True, trace_only_current_thread=True, patch_multiprocessing=False, stop_at_frame=frame
+            )
+        return attached
+
+    return stop
 
 
 def serve(control: socket.socket) -> None:

@@ -31,7 +31,8 @@ STORES = (
 )
 NAMES = {
     "app": "app main _collect_scripts _ready_scripts_state _version _state_map _get_module _load_persisted_state",
-    "core.lambda_runtime": "Worker subprocess _workers _lock acquire_worker ensure_spawned release_worker",
+    "core.lambda_runtime": "Worker subprocess _workers _lock acquire_worker ensure_spawned release_worker "
+    "invalidate_worker",
     "core.lambda_runtime.Worker": "_read_stderr _drain_stderr _drain_stderr_bounded invoke",
     "core.persistence": "load_state _state_format_version logger",
     "services.apigateway": "new_uuid handle_execute",
@@ -68,6 +69,7 @@ lambda_runtime = _import("core.lambda_runtime")
 persistence = _import("core.persistence")
 dynamodb = _import("services.dynamodb")
 apigateway = _import("services.apigateway")
+lambda_service = _import("services.lambda_svc")
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -159,6 +161,14 @@ def give_each_request_one_id() -> None:
 
     apigateway.new_uuid = lambda: _request_id.get() or draw()
     apigateway.handle_execute = handle_execute
+
+
+def function(name: str) -> tuple[Any, bytes] | None:
+    """Return the configuration and the code of a function of any account and region, or None."""
+    for key, function in list(lambda_service._functions._data.items()):
+        if key[-1] == name:
+            return function["config"], function["code_zip"]
+    return None
 
 
 def serve_with(wrap: Callable[[Any], Any]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stack.engine import names
+from stack.engine import debugger, names
 from stack.engine.logs import log
 
 SCRIPT = str(Path(__file__).with_name("function.py"))
@@ -147,6 +147,7 @@ class Subprocess:
     def Popen(self, command: Sequence[str], **options: Any) -> Any:  # noqa: N802
         if command[0] != sys.executable:
             return subprocess.Popen(command, **options)
+        options["env"] = debugger.environment(options["env"])
         if self.template is not None and (forked := self._fork(command[1], options)):
             return forked
         environment = {**options.pop("env"), "_END_MARK": MARK}
@@ -171,7 +172,37 @@ class Subprocess:
 
 
 class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
-    """MiniStack's worker, which waits for the end of a request's log instead of for a while."""
+    """MiniStack's worker, which waits for the end of a request's log instead of for a while.
+
+    The worker of a debugged function is the only one, and has no time limit: MiniStack never finds it in use, and
+    its requests wait for each other.
+    """
+
+    def __init__(self, function: str, config: dict[str, Any], code: bytes) -> None:
+        self.debugged = debugger.is_debugged(function)
+        self.turn = threading.Lock()
+        super().__init__(function, {**config, "Timeout": debugger.NO_LIMIT} if self.debugged else config, code)
+
+    @property
+    def in_use(self) -> bool:
+        return self._in_use and not self.debugged
+
+    @in_use.setter
+    def in_use(self, value: bool) -> None:
+        self._in_use = value
+
+    def invoke(self, *arguments: Any, **named: Any) -> dict[str, Any]:
+        """Run one invocation. One that has waited while the function was replaced is of the new code."""
+        if not self.debugged:
+            return super().invoke(*arguments, **named)  # type: ignore[no-any-return]
+        with self.turn:
+            if debugger.is_current(self):
+                return super().invoke(*arguments, **named)  # type: ignore[no-any-return]
+        worker = debugger.acquire(self.func_name)
+        try:
+            return worker.invoke(*arguments, **named)  # type: ignore[no-any-return]
+        finally:
+            names.lambda_runtime.release_worker(worker)
 
     @property
     def _marks(self) -> bool:
@@ -217,7 +248,7 @@ def start_ahead() -> None:
     with runtime._lock:
         first_ones = [(key, workers[0]) for key, workers in runtime._workers.items() if workers]
     for key, first in first_ones:
-        for _ in range(AHEAD - 1):
+        for _ in range(0 if first.debugged else AHEAD - 1):
             worker = Worker(first.func_name, first.config, first.code_zip)
             try:
                 runtime.ensure_spawned(worker)

@@ -1,0 +1,222 @@
+"""scripts/dev.sh --debug: an editor stops a function at a breakpoint behind a real request, and no limit ends that."""
+
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dap import Editor
+from project import CHECKOUT, DEFAULTS, FUNCTION_NAMES, Project, answers, free_ports, until
+from session import Session, session
+
+READY = "==> watching lambdas/, stack/ and .env"
+LINK = {"long_url": "https://example.com/"}
+REDIRECT, SHORTEN, AUTHORIZER = (f"lambdas/{name}/handler.py" for name in ("redirect", "shorten", "authorizer"))
+COMMON = "lambdas/common/http.py"
+
+
+class Desk:
+    """A project with dev.sh --debug running, an editor, and requests in the background."""
+
+    def __init__(self, project: Project, window: Session) -> None:
+        self.project, self.window, self.stack = project, window, project.stack
+        self.requests = ThreadPoolExecutor(4)
+
+    def line(self, file: str, text: str) -> tuple[Path, int]:
+        """Return the file and the line of a text."""
+        path = self.project.folder / file
+        return path, next(number for number, line in enumerate(path.read_text().splitlines(), 1) if text in line)
+
+    def edit(self, function: str, *lines: tuple[Path, int]) -> Editor:
+        """Attach an editor to a function, with breakpoints."""
+        port = int(self.project.settings["DEBUG_PORT"]) + FUNCTION_NAMES.index(function)
+        return Editor(port, {path: [line] for path, line in lines})
+
+    def follow(self, code: str = "mine") -> "Future[httpx.Response]":
+        return self.requests.submit(self.stack.follow, code)
+
+    def shorten(self, **body: str) -> "Future[httpx.Response]":
+        return self.requests.submit(self.stack.shorten, {**LINK, **body})
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """Yield a desk whose functions would be ended after two seconds."""
+    project = Project.copy(tmp_path_factory.mktemp("debug"), DEBUG_PORT=str(free_ports(len(FUNCTION_NAMES))))
+    limits = project.folder / "stack/deploy/resources/function.py"
+    limits.write_text(re.sub("^TIMEOUT = 10 ", "TIMEOUT = 2 ", limits.read_text(), flags=re.MULTILINE))
+    with session(project, "scripts/dev.sh", "--debug", "all") as window:
+        window.shows(READY)
+        desk = Desk(project, window)
+        assert desk.shorten(code="mine").result().status_code == 201  # with no editor attached
+        yield desk
+        assert window.interrupt() == 0
+    assert "Traceback" not in window.printed
+    assert not answers(project.engine)
+
+
+def test_a_breakpoint_in_a_handler_stops_it_past_its_time_limit(desk: Desk) -> None:
+    path, line = desk.line(REDIRECT, 'code = event["pathParameters"]["code"]')
+    with desk.edit("redirect", (path, line)) as editor:
+        answer = desk.follow()
+        stop = editor.stopped()
+        assert stop.place == (path, line)
+        assert "code" not in stop.locals()
+        stop = stop.step()
+        assert stop.place == (path, line + 1)
+        assert stop.locals()["code"] == "'mine'"
+        limit = time.monotonic() + 4
+        until("the limit is past", lambda: answer.done() or time.monotonic() > limit)
+        assert not answer.done()
+        stop.go_on()
+        assert answer.result().status_code == 302
+        answer = desk.follow()
+        editor.stopped()
+    assert answer.result().status_code == 302  # once the editor is gone
+    assert desk.follow().result().status_code == 302  # and it stops no more
+
+
+def test_breakpoints_in_the_authorizer_and_in_common_stop_one_request_after_the_other(desk: Desk) -> None:
+    asked = desk.line(AUTHORIZER, '"isAuthorized": True')
+    common = desk.line(COMMON, 'event.get("body")')
+    with desk.edit("authorizer", asked) as first, desk.edit("shorten", common) as second:
+        answer = desk.shorten(code="stopped")
+        stop = first.stopped()
+        assert stop.place[0] == asked[0]
+        stop.go_on()
+        stop = second.stopped()
+        assert stop.place == common
+        assert "POST /shorten" in stop.locals()["event"]
+        stop.go_on()
+        assert answer.result().status_code == 201
+
+
+def test_a_second_request_waits_for_the_one_that_is_stopped(desk: Desk) -> None:
+    with desk.edit("redirect", desk.line(REDIRECT, "find = peek")) as editor:
+        both = [desk.follow(), desk.follow("unknown")]
+        codes = []
+        for _ in both:
+            stop = editor.stopped()
+            codes.append(stop.locals()["code"])
+            stop.go_on()
+        assert sorted(codes) == ["'mine'", "'unknown'"]
+        assert [one.result().status_code for one in both] == [302, 404]
+
+
+def test_a_save_reloads_the_function_and_asks_the_editor_to_attach_again(desk: Desk) -> None:
+    place = desk.line(REDIRECT, "find = peek")
+    before = place[0].read_text()
+    try:
+        with desk.edit("redirect", place) as editor:
+            waiting = desk.follow()
+            editor.stopped()
+            place[0].write_text(before.replace('"no-store"', '"no-store, edited"'))
+            assert editor.asked_to_attach_again()
+            assert waiting.result().status_code >= 500
+        with desk.edit("redirect", place) as editor:
+            answer = desk.follow()
+            stop = editor.stopped()
+            assert stop.place == place
+            stop.go_on()
+            assert answer.result().headers["cache-control"] == "no-store, edited"
+    finally:
+        place[0].write_text(before)
+    until("the code before serves", lambda: desk.stack.follow("mine").headers["cache-control"] == "no-store")
+
+
+def test_breakpoint_stops_in_an_editor_and_says_how_to_attach_without_one(desk: Desk) -> None:
+    path, line = desk.line(REDIRECT, "find = peek")
+    before = path.read_text()
+    try:
+        path.write_text(before.replace("    find = peek", "    breakpoint()\n    find = peek"))
+        port = int(desk.project.settings["DEBUG_PORT"]) + FUNCTION_NAMES.index("redirect")
+        said = f"breakpoint() in handler.py, line {line}, was passed: attach your editor to port {port}"
+        until("breakpoint() is passed", lambda: desk.stack.follow("mine").is_redirect and said in desk.window.printed)
+        with desk.edit("redirect") as editor:
+            answer = desk.follow()
+            stop = editor.stopped()
+            assert stop.place[0] == path
+            assert stop.locals()["code"] == "'mine'"
+            stop.go_on()
+            assert answer.result().status_code == 302
+    finally:
+        path.write_text(before)
+
+
+def test_what_is_deployed_is_what_an_ordinary_build_deploys(desk: Desk) -> None:
+    def states() -> set[str]:
+        return {*re.findall(r"^function  \S+ +(\w+) ", desk.project.run("scripts/status.sh").stdout, re.MULTILINE)}
+
+    until("every function runs the zip of the working tree", lambda: states() == {"live"})
+
+
+def test_a_page_in_a_browser_cannot_speak_to_the_debugger(desk: Desk) -> None:
+    port = int(desk.project.settings["DEBUG_PORT"])
+    with pytest.raises(httpx.HTTPError):
+        httpx.post(f"http://127.0.0.1:{port}/", content=b"{}", trust_env=False)
+
+
+def test_the_end_leaves_the_functions_as_they_were(project: Project) -> None:
+    project.settings["DEBUG_PORT"] = str(free_ports(len(FUNCTION_NAMES)))
+    handler = project.folder / REDIRECT
+    handler.write_text(handler.read_text().replace("    find = peek", "    breakpoint()\n    find = peek"))
+    stack = project.up()
+    with session(project, "scripts/dev.sh", "--debug", "redirect") as window:
+        window.shows(READY)
+        port = int(project.settings["DEBUG_PORT"]) + FUNCTION_NAMES.index("redirect")
+        with Editor(port) as editor, ThreadPoolExecutor(1) as requests:
+            answer = requests.submit(stack.follow, "unknown")
+            editor.stopped()
+            assert window.interrupt() == 0
+            assert answer.result().status_code >= 500
+    assert "Traceback" not in window.printed
+    assert stack.follow("unknown").status_code == 404
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+    assert "attach your editor to port" not in log(project)
+    assert "was passed: run scripts/dev.sh --debug redirect, then attach your editor" in log(project)
+
+
+def log(project: Project) -> str:
+    events = project.stack.client("logs").filter_log_events(logGroupName="/aws/lambda/redirect")["events"]
+    return "\n".join(event["message"] for event in events)
+
+
+def test_a_port_that_is_taken_is_said_and_the_rest_goes_on(project: Project) -> None:
+    project.settings["DEBUG_PORT"] = str(free_ports(len(FUNCTION_NAMES)))
+    with (
+        socket.create_server(("127.0.0.1", int(project.settings["DEBUG_PORT"]))),
+        session(project, "scripts/dev.sh", "--debug", FUNCTION_NAMES[0]) as window,
+    ):
+        window.shows(READY)
+        assert "free it, or set DEBUG_PORT to another one" in window.printed
+        assert project.stack.shorten(LINK).status_code == 201
+        assert window.interrupt() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--debug", "shortn"), "there is no function 'shortn': lambdas/shortn/handler.py is missing"),
+        (("--debug",), "unknown argument '--debug': scripts/dev.sh [--debug FUNCTION...|all] (--help)"),
+        (("--debugg", "x"), "unknown argument '--debugg': scripts/dev.sh [--debug FUNCTION...|all] (--help)"),
+    ],
+)
+def test_a_slip_is_one_line(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = Project.copy(tmp_path).run("scripts/dev.sh", *arguments)
+    assert (done.returncode, done.stderr) == (1, f"error: {said}\n")
+
+
+def test_the_editor_s_file_has_an_entry_for_each_function() -> None:
+    text = (CHECKOUT / ".vscode/launch.json").read_text()
+    entries = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))["configurations"]
+    first = int(DEFAULTS["DEBUG_PORT"])
+    assert [(one["name"], one["connect"]["port"]) for one in entries] == [
+        (name, first + number) for number, name in enumerate(FUNCTION_NAMES)
+    ], "one entry a function in .vscode/launch.json, in the order of stack/definition.py"
