@@ -15,6 +15,7 @@ from stack.aws_errors import EXPLAINED, explain
 from stack.checks import check
 from stack.definition import DEFINITION
 from stack.deploy import build
+from stack.deploy import remove as removal
 from stack.model import Definition, Function
 from stack.settings import Settings
 
@@ -58,6 +59,27 @@ def run(
         except EXPLAINED as failure:
             error = explain(failure)
     return Done(printed.getvalue(), error)
+
+
+def plan(project: Project, definition: Definition = DEFINITION, engine: str = "", **changes: str) -> Done:
+    """Plan a build, and fail the test if that fails."""
+    target = Local(int((engine or project.engine).rsplit(":", 1)[1]), DEFAULTS["AWS_DEFAULT_REGION"])
+    read = Settings.from_environment({**DEFAULTS, **project.settings, **changes})
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        build.plan(Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), target, only_look=True), definition, read)
+    return Done(printed.getvalue(), "")
+
+
+def remove(
+    project: Project, definition: Definition = DEFINITION, with_tables: bool = False, plan: bool = False
+) -> Done:
+    """Remove the stack, or plan to, and fail the test if that fails."""
+    target = Local(int(project.engine.rsplit(":", 1)[1]), DEFAULTS["AWS_DEFAULT_REGION"])
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        removal.remove_stack(Aws(removal.SERVICES, target, only_look=plan), definition, with_tables)
+    return Done(printed.getvalue(), "")
 
 
 def succeed(project: Project, definition: Definition = DEFINITION, lambdas: Path | None = None, **changes: str) -> Done:

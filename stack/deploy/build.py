@@ -10,12 +10,12 @@ from stack.aws import Aws, Local
 from stack.deploy import loading, package, probe
 from stack.deploy.package import Package
 from stack.deploy.resources import (
-    Removals,
     authorizer,
     function,
     http_api,
     integration,
     permission,
+    remove,
     role,
     route,
     stage,
@@ -59,7 +59,7 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
         table.require(aws, definition, one)
     check_sources(aws, definition, sources, engine_url)
     try:
-        api_id = _converge(aws, definition, settings, sources)
+        api_id = converge(aws, definition, settings, sources)
         base_url = f"{http_api.endpoint(aws, api_id)}/{definition.stage}"
         public_url = base_url
         if engine_url is not None:
@@ -73,6 +73,12 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
         raise
     outputs.publish(settings.outputs, api_id, public_url)
     return public_url
+
+
+def plan(looking: Aws, definition: Definition, settings: Settings) -> None:
+    """Print what a build would do, with clients that only look. Raises DeployError."""
+    build_table(looking, definition)
+    converge(looking, definition, settings, read_sources(definition, settings))
 
 
 def read_sources(definition: Definition, settings: Settings) -> list[Source]:
@@ -91,32 +97,47 @@ def check_sources(aws: Aws, definition: Definition, sources: Sequence[Source], e
             steps.start("code", one.function.name, check)
 
 
-def _converge(aws: Aws, definition: Definition, settings: Settings, sources: Sequence[Source]) -> str:
-    """Bring every resource to where the definition has it; return the API's ID."""
+def converge(aws: Aws, definition: Definition, settings: Settings, sources: Sequence[Source]) -> str:
+    """Bring every resource but the tables to where the definition has it; return the API's ID.
+
+    With clients that only look, the steps say what they would do.
+    """
     functions = definition.functions
     routed = [one for one in functions if one.routes]
     gate = definition.authorizer_function
 
     with side_by_side() as steps:
         roles = {
-            one.name: steps.start("role", definition.function_name(one), partial(role.ensure, aws, definition, one))
+            one.name: steps.start(
+                "role",
+                definition.function_name(one),
+                partial(role.ensure, aws, definition, one),
+                planned_id=role.arn(aws, definition, one),
+            )
             for one in functions
         }
-        api = steps.start("API", definition.stack_name, partial(http_api.ensure, aws, definition, settings))
+        api = steps.start(
+            "API",
+            definition.stack_name,
+            partial(http_api.ensure, aws, definition, settings),
+            planned_id=definition.api_id,
+        )
     api_id = api.result()
 
     def function_step(ensure: Callable[..., Ensured], source: Source) -> "Future[str]":
         one = source.function
         role_arn = roles[one.name].result()
         arguments = (aws, definition, one, source.package, source.environment, role_arn)
-        return steps.start("function", definition.function_name(one), partial(ensure, *arguments))
+        name = definition.function_name(one)
+        planned_id = aws.arn("lambda", f"function:{name}")
+        return steps.start("function", name, partial(ensure, *arguments), planned_id)
 
     with side_by_side() as steps:
         started = {one.function.name: function_step(function.ensure, one) for one in sources}
     arns = {name: one.result() for name, one in started.items()}
 
     with side_by_side() as steps:
-        for source in sources:
+        for source in () if aws.only_looks else sources:
             function_step(function.ensure_active, source)
         integrations = {
             one.name: steps.start(
@@ -143,15 +164,9 @@ def _converge(aws: Aws, definition: Definition, settings: Settings, sources: Seq
             steps.start("permission", name, partial(permission.ensure, aws, definition, one, invoker))
 
     # What the definition has no more goes in the order that AWS asks for: what leads to a resource before it.
-    _remove("route", route.removals(aws, definition, api_id))
-    _remove("integration", integration.removals(aws, definition, api_id))
-    _remove("function", function.removals(aws, definition))
-    _remove("permission", permission.removals(aws, definition))
-    _remove("role", role.removals(aws, definition))
+    remove("route", route.removals(aws, definition, api_id))
+    remove("integration", integration.removals(aws, definition, api_id))
+    remove("function", function.removals(aws, definition))
+    remove("permission", permission.removals(aws, definition))
+    remove("role", role.removals(aws, definition))
     return api_id
-
-
-def _remove(kind: str, removals: Removals) -> None:
-    with side_by_side() as steps:
-        for name, remove in list(removals):
-            steps.start(kind, name, remove)

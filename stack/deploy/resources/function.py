@@ -13,7 +13,7 @@ from botocore.exceptions import WaiterError
 from stack.aws import Aws
 from stack.deploy import mark
 from stack.deploy.package import Package
-from stack.deploy.resources import Removals, removal
+from stack.deploy.resources import Removals, left, removal
 from stack.deploy.steps import Change, Ensured, drift
 from stack.errors import DeployError
 from stack.model import Definition, Function
@@ -103,20 +103,27 @@ def ensure_active(
     return Ensured(Change.ACTIVE, name)
 
 
-def removals(aws: Aws, definition: Definition) -> Removals:
+def removals(aws: Aws, definition: Definition, everything: bool = False) -> Removals:
     """Yield what removes the functions that the definition has no more. Their permissions go with them."""
     client = aws["lambda"]
     gone = client.exceptions.ResourceNotFoundException
-    wanted = {definition.function_name(function) for function in definition.functions}
-    description = _description(definition)
-    for page in client.get_paginator("list_functions").paginate():
-        for listed in page["Functions"]:
-            name = listed["FunctionName"]
-            if name in wanted or listed.get("Description") != description or (found := find(aws, name)) is None:
-                continue  # the description spares a call for each function of the account
-            ours = mark.is_on(aws, definition, found.get("Tags") or {})
-            if ours or mark.is_earlier_function(definition, found["Configuration"]):
-                yield name, removal(partial(client.delete_function, FunctionName=name), gone)
+    defined = {definition.function_name(function) for function in definition.functions}
+    description = _description(definition)  # it spares a call for each function of the account
+    listed = {
+        one["FunctionName"]
+        for page in client.get_paginator("list_functions").paginate()
+        for one in page["Functions"]
+        if one.get("Description") == description
+    }
+    for name in sorted(defined | listed if everything else listed - defined):
+        found = find(aws, name)
+        if found is None:
+            continue
+        ours = mark.is_on(aws, definition, found.get("Tags") or {})
+        if ours or mark.is_earlier_function(definition, found["Configuration"]):
+            yield name, removal(partial(client.delete_function, FunctionName=name), gone)
+        elif name in defined:
+            yield name, left
 
 
 def find(aws: Aws, name: str) -> dict[str, Any] | None:

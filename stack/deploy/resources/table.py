@@ -1,12 +1,14 @@
-"""The DynamoDB tables. They are never removed: they may hold data.
+"""The DynamoDB tables. A build never removes one: it may hold data.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
 """
 
+from functools import partial
 from typing import Any
 
 from stack.aws import Aws
 from stack.deploy import mark
+from stack.deploy.resources import Removals, left, removal
 from stack.deploy.steps import Change, Ensured
 from stack.errors import DeployError
 from stack.model import Definition, Table
@@ -60,6 +62,26 @@ def require(aws: Aws, definition: Definition, table: Table) -> None:
     if not _is_ours(aws, definition, current["TableArn"]):
         raise mark.stranger("table", name)
     _check_key(table, current)
+
+
+def removals(aws: Aws, definition: Definition) -> Removals:
+    """Yield what removes the tables, also those that the definition has no more, with all that is in them."""
+    dynamodb = aws["dynamodb"]
+    defined = {definition.table_name(table) for table in definition.tables}
+    listed = {name for page in dynamodb.get_paginator("list_tables").paginate() for name in page["TableNames"]}
+    for name in sorted(defined | {name for name in listed if name.startswith(definition.prefix)}):
+        current = _find(dynamodb, name)
+        if current is None:
+            continue
+        if _is_ours(aws, definition, current["TableArn"]) or mark.is_earlier_table(aws, definition, name):
+            yield name, removal(partial(_delete, dynamodb, name), dynamodb.exceptions.ResourceNotFoundException)
+        elif name in defined:
+            yield name, left
+
+
+def _delete(dynamodb: Any, name: str) -> None:
+    dynamodb.delete_table(TableName=name)
+    dynamodb.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig=WAIT)
 
 
 def _find(dynamodb: Any, name: str) -> dict[str, Any] | None:

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Build the stack on another engine or on AWS, or take it away again:
+#
+#   scripts/deploy.sh [remove] --endpoint-url URL
+#   scripts/deploy.sh [remove] --aws --account ID --region REGION
+#
+# It prints a plan, asks, and does it. --plan only prints, --yes does not ask. remove leaves the tables
+# and what is in them, unless --with-table. The settings are those of .env; the credentials, and with
+# --aws the endpoint, are those that the AWS SDK finds. docs/aws.md has more.
+
+source "$(dirname "$0")/lib/common.sh"
+help_if_asked "$@"
+run_module stack.commands.deploy "$@"
