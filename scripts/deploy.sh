@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Build the stack on another engine or on AWS, or take it away again:
-#
-#   scripts/deploy.sh [remove] --endpoint-url URL
-#   scripts/deploy.sh [remove] --aws --account ID --region REGION
+# Build the stack on any endpoint that speaks AWS: scripts/deploy.sh --endpoint-url URL
+# On AWS itself: scripts/deploy.sh --aws --account ID --region REGION
+# Take it away again: scripts/deploy.sh remove, with the same flags
 #
 # It prints a plan, asks, and does it. --plan only prints, --yes does not ask. remove leaves the tables
 # and what is in them, unless --with-table. The settings are those of .env; the credentials, and with

@@ -29,8 +29,8 @@ class Done:
 
     def changes(self, change: str) -> set[tuple[str, str]]:
         """Return kind and name of the steps that ended in this change."""
-        lines = [line.split() for line in self.printed.splitlines() if line.endswith(" ms")]
-        return {(line[0], " ".join(line[1:-3])) for line in lines if line[-3] == change}
+        steps = [(line[2:14].strip(), line[14:].split()) for line in self.printed.splitlines() if line.endswith(" ms")]
+        return {(kind, " ".join(words[:-3])) for kind, words in steps if words[-3] == change}
 
 
 def run(
@@ -54,7 +54,7 @@ def run(
             check(definition)
             target = Local(int(engine.rsplit(":", 1)[1]), read.aws_default_region)
             aws = Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), target)
-            build.build_table(aws, definition)
+            build.build_table(aws, definition, read)
             build.build_api(aws, definition, read)
         except EXPLAINED as failure:
             error = explain(failure)

@@ -172,7 +172,7 @@ def _answer(question: str) -> str:
 def _build(aws: Aws, definition: Definition, settings: Settings) -> None:
     for warning in settings.warnings():
         print(f"  warning: {warning}")
-    build.build_table(aws, definition)
+    build.build_table(aws, definition, settings)
     with outputs.turn(settings.outputs):
         url = build.build_api(aws, definition, settings)
     print(f"==> ready: {url} (also in {settings.outputs}/api_url)")

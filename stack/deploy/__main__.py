@@ -52,7 +52,7 @@ def _build(parts: tuple[str, ...]) -> None:
     # The engine logs what follows behind a prefix of its own: the empty line keeps the columns straight.
     print(f"\n==> {' and '.join(parts)}: account {aws.account}, {aws.region}, {aws}", flush=True)
     if "table" in parts:
-        build.build_table(aws, definition)
+        build.build_table(aws, definition, settings)
     if "api" in parts:
         for warning in settings.warnings():
             print(f"  warning: {warning}")

@@ -10,10 +10,12 @@ from stack.aws import Aws, Local
 from stack.deploy import loading, package, probe
 from stack.deploy.package import Package
 from stack.deploy.resources import (
+    alarm,
     authorizer,
     function,
     http_api,
     integration,
+    log_group,
     permission,
     remove,
     role,
@@ -26,7 +28,7 @@ from stack.model import Definition, Function
 from stack.settings import Settings
 
 TABLE_SERVICES = ("dynamodb", "lambda", "sts")
-API_SERVICES = ("sts", "iam", "lambda", "apigatewayv2", "dynamodb")
+API_SERVICES = ("sts", "iam", "lambda", "apigatewayv2", "dynamodb", "logs", "cloudwatch")
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,11 @@ class Source:
     environment: Mapping[str, str]
 
 
-def build_table(aws: Aws, definition: Definition) -> None:
+def build_table(aws: Aws, definition: Definition, settings: Settings) -> None:
     """Build part 2 of the tutorial: the tables. Raises DeployError."""
     with side_by_side() as steps:
         for one in definition.tables:
-            steps.start("table", definition.table_name(one), partial(table.ensure, aws, definition, one))
+            steps.start("table", definition.table_name(one), partial(table.ensure, aws, definition, settings, one))
 
 
 def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
@@ -60,14 +62,17 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
     check_sources(aws, definition, sources, engine_url)
     try:
         api_id = converge(aws, definition, settings, sources)
-        base_url = f"{http_api.endpoint(aws, api_id)}/{definition.stage}"
-        public_url = base_url
+        address, served = http_api.endpoint(aws, api_id)
+        base_url = public_url = f"{address}/{definition.stage}"
         if engine_url is not None:
             base_url = public_url = f"{engine_url}/_aws/execute-api/{api_id}/{definition.stage}"
         if isinstance(aws.target, Local):  # in its container the engine's port has another number than on the host
             public_url = base_url.replace(aws.target.url, f"http://127.0.0.1:{settings.host_port}")
-        with side_by_side() as steps:
-            steps.start("probe", "shorten and follow", partial(probe.ensure, aws, definition, settings, base_url))
+        if served:
+            with side_by_side() as steps:
+                steps.start("probe", "shorten and follow", partial(probe.ensure, aws, definition, settings, base_url))
+        else:
+            print("  warning: somebody has disabled the API's own endpoint, so it was not asked whether it answers")
     except BaseException:
         outputs.withdraw(settings.outputs)
         raise
@@ -77,7 +82,7 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
 
 def plan(looking: Aws, definition: Definition, settings: Settings) -> None:
     """Print what a build would do, with clients that only look. Raises DeployError."""
-    build_table(looking, definition)
+    build_table(looking, definition, settings)
     converge(looking, definition, settings, read_sources(definition, settings))
 
 
@@ -116,6 +121,9 @@ def converge(aws: Aws, definition: Definition, settings: Settings, sources: Sequ
             )
             for one in functions
         }
+        for one in functions:
+            name = definition.function_name(one)
+            steps.start("log group", name, partial(log_group.ensure, aws, definition, settings, one))
         api = steps.start(
             "API",
             definition.stack_name,
@@ -157,15 +165,20 @@ def converge(aws: Aws, definition: Definition, settings: Settings, sources: Sequ
             target = integrations[one.name].result()
             for key in one.routes:
                 steps.start("route", key.key, partial(route.ensure, aws, api_id, key, target, authorizer_id))
-        steps.start("stage", definition.stage, partial(stage.ensure, aws, definition, api_id))
+        steps.start("stage", definition.stage, partial(stage.ensure, aws, definition, settings, api_id))
         invokers = [(one, f"{api_id}/*") for one in routed] + [(gate, f"{api_id}/authorizers/{authorizer_id}")]
         for one, invoker in invokers:
             name = definition.function_name(one)
             steps.start("permission", name, partial(permission.ensure, aws, definition, one, invoker))
+        for one in functions if settings.alarm_topic else ():
+            for metric in alarm.METRICS:
+                name = alarm.alarm_name(definition, one, metric)
+                steps.start("alarm", name, partial(alarm.ensure, aws, definition, settings, one, metric))
 
     # What the definition has no more goes in the order that AWS asks for: what leads to a resource before it.
     remove("route", route.removals(aws, definition, api_id))
     remove("integration", integration.removals(aws, definition, api_id))
+    remove("alarm", alarm.removals(aws, definition, everything=not settings.alarm_topic))
     remove("function", function.removals(aws, definition))
     remove("permission", permission.removals(aws, definition))
     remove("role", role.removals(aws, definition))

@@ -19,11 +19,13 @@ AT_ONCE = 10  # steps; as many as botocore keeps connections
 CONFLICT_TIMEOUT = 20  # seconds
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2  # seconds
 
-# What AWS answers when another build, or a person, changes the same resource at the same time.
+# What AWS answers when another build, or a person, changes the same resource at the same time, and while a new
+# table is not ready for backups.
 CONFLICTS = {
     "ConcurrentModification",
     "ConcurrentModificationException",
     "ConflictException",
+    "ContinuousBackupsUnavailableException",
     "EntityAlreadyExists",
     "NoSuchEntity",
     "NotFoundException",

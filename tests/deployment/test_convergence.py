@@ -53,7 +53,9 @@ def resources(stack: Stack) -> dict[str, Any]:
             (one["RouteKey"], one["AuthorizationType"], targets.get(one["Target"]), names.get(one.get("AuthorizerId")))
             for one in routes
         ],
-        "stages": [_pick(one, "StageName AutoDeploy Tags") for one in gateway.get_stages(**api)["Items"]],
+        "stages": [
+            _pick(one, "StageName AutoDeploy DefaultRouteSettings Tags") for one in gateway.get_stages(**api)["Items"]
+        ],
         "functions": [
             {
                 **_pick(one, "FunctionName Runtime Handler Timeout MemorySize Role Environment CodeSha256"),
@@ -62,7 +64,20 @@ def resources(stack: Stack) -> dict[str, Any]:
             for one in functions.list_functions()["Functions"]
         ],
         "policies": [_replaced(functions.get_policy(FunctionName=name)["Policy"], names) for name in INVOKED],
-        "tables": [(one["TableName"], one["KeySchema"], one["BillingModeSummary"]["BillingMode"]) for one in tables],
+        "tables": [
+            (
+                one["TableName"],
+                one["KeySchema"],
+                one["BillingModeSummary"]["BillingMode"],
+                one["DeletionProtectionEnabled"],
+                _recovery(stack, one["TableName"]),
+            )
+            for one in tables
+        ],
+        "log groups": [
+            (one["logGroupName"], one.get("retentionInDays"))
+            for one in stack.client("logs").describe_log_groups()["logGroups"]
+        ],
         "roles": [
             (one["RoleName"], one["AssumeRolePolicyDocument"], _rights(stack, one["RoleName"]))
             for one in stack.client("iam").list_roles()["Roles"]
@@ -77,6 +92,11 @@ def _rights(stack: Stack, role: str) -> Any:
         iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
     ]
+
+
+def _recovery(stack: Stack, table: str) -> Any:
+    backups = stack.client("dynamodb").describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
+    return backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"]
 
 
 def _pick(resource: dict[str, Any], names: str) -> dict[str, Any]:
@@ -99,7 +119,7 @@ def _part(stack: Stack, kind: str, name: str, value: str) -> dict[str, Any]:
 
 def _delete_tables(stack: Stack) -> None:
     for name in TABLES:
-        stack.client("dynamodb").delete_table(TableName=name)
+        stack.drop_table(name)
 
 
 def _delete_functions(stack: Stack) -> None:
@@ -122,6 +142,11 @@ def _delete_routes(stack: Stack) -> None:
         stack.client("apigatewayv2").delete_route(**_part(stack, "route", "RouteKey", key))
 
 
+def _delete_log_groups(stack: Stack) -> None:
+    for name in FUNCTIONS:
+        stack.client("logs").delete_log_group(logGroupName=f"/aws/lambda/{name}")
+
+
 def _delete_roles(stack: Stack) -> None:
     for name in ROLES:
         stack.client("iam").delete_role_policy(RoleName=name, PolicyName="shortener")
@@ -135,7 +160,7 @@ DELETIONS: dict[str, tuple[Break, ...]] = {
         lambda s: s.client("apigatewayv2").delete_authorizer(**_part(s, "authorizer", "Name", "jwt-auth")),
         lambda s: s.client("apigatewayv2").delete_api(ApiId=s.api_id),
     ),
-    "tables, functions and roles": (_delete_tables, _delete_functions, _delete_roles),
+    "tables, functions, roles and log groups": (_delete_tables, _delete_functions, _delete_roles, _delete_log_groups),
     "routes, permissions and the stage": (
         _delete_routes,
         _delete_permissions,
@@ -207,6 +232,10 @@ CHANGES: dict[str, tuple[Break, ...]] = {
         _route("HEAD /r/{code}", RouteKey="HEAD /other"),
         lambda s: s.client("apigatewayv2").update_stage(ApiId=s.api_id, StageName="dev", AutoDeploy=False),
         _permission("redirect", "arn:aws:execute-api:us-east-1:000000000000:*"),
+        lambda s: s.client("logs").put_retention_policy(logGroupName="/aws/lambda/redirect", retentionInDays=1),
+        lambda s: s.client("dynamodb").update_continuous_backups(
+            TableName="shortlinks", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
+        ),
     ),
     "another setting of each": (
         _function("redirect", Timeout=3),
@@ -214,6 +243,11 @@ CHANGES: dict[str, tuple[Break, ...]] = {
         _function("authorizer", Role="arn:aws:iam::000000000000:role/other"),
         lambda s: s.client("iam").delete_role_policy(RoleName=ROLES[1], PolicyName="shortener"),
         _api(CorsConfiguration={"AllowOrigins": ["https://example.com"]}),
+        lambda s: s.client("apigatewayv2").update_stage(
+            ApiId=s.api_id, StageName="dev", DefaultRouteSettings={"ThrottlingRateLimit": 1.0}
+        ),
+        lambda s: s.client("logs").delete_retention_policy(logGroupName="/aws/lambda/shorten"),
+        lambda s: s.client("dynamodb").update_table(TableName="shortlinks", DeletionProtectionEnabled=False),
         _integration("redirect", PayloadFormatVersion="1.0"),
         _authorizer(AuthorizerResultTtlInSeconds=300),
         _route("GET /r/{code}", AuthorizationType="AWS_IAM"),

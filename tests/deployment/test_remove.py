@@ -22,6 +22,7 @@ REMOVED = {
     ("API", f"shortener ({DEFINITION.api_id})"),
     *(("function", name) for name in FUNCTIONS),
     *(("role", name) for name in ROLES),
+    *(("log group", f"/aws/lambda/{name}") for name in FUNCTIONS),
 }
 TABLES = {("table", DEFINITION.table_name(table)) for table in DEFINITION.tables}
 ANYTHING = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
@@ -45,11 +46,13 @@ def everything(stack: Stack) -> dict[str, list[str]]:
         "APIs": [one["Name"] for one in stack.client("apigatewayv2").get_apis()["Items"]],
         "functions": [one["FunctionName"] for one in stack.client("lambda").list_functions()["Functions"]],
         "roles": [one["RoleName"] for one in stack.client("iam").list_roles()["Roles"]],
+        "log groups": [one["logGroupName"] for one in stack.client("logs").describe_log_groups()["logGroups"]],
+        "alarms": [one["AlarmName"] for one in stack.client("cloudwatch").describe_alarms()["MetricAlarms"]],
         "tables": stack.client("dynamodb").list_tables()["TableNames"],
     }
 
 
-NOTHING: dict[str, list[str]] = {"APIs": [], "functions": [], "roles": [], "tables": []}
+NOTHING: dict[str, list[str]] = {kind: [] for kind in ("APIs", "functions", "roles", "log groups", "alarms", "tables")}
 
 
 def test_a_removal_does_what_its_plan_says_and_keeps_the_links(built: Project, stack: Stack) -> None:
@@ -78,7 +81,8 @@ def test_what_the_definition_has_no_more_goes_too(built: Project, stack: Stack) 
     handler = built.folder / "lambdas/extra/handler.py"
     handler.parent.mkdir()
     handler.write_text("def handler(event, context):\n    return {}\n")
-    builds.succeed(built, project_with)
+    builds.succeed(built, project_with, ALARM_TOPIC="arn:aws:sns:us-east-1:000000000000:alarms")
+    assert "shortener-extra-errors" in everything(stack)["alarms"]
     builds.remove(built, with_tables=True)
     assert everything(stack) == NOTHING
 
@@ -87,7 +91,7 @@ HALVES: dict[str, Callable[[Stack], object]] = {
     "the API": lambda s: s.client("apigatewayv2").delete_api(ApiId=s.api_id),
     "a function": lambda s: s.client("lambda").delete_function(FunctionName="redirect"),
     "a role's policy": lambda s: s.client("iam").delete_role_policy(RoleName=ROLES[0], PolicyName="shortener"),
-    "the table": lambda s: s.client("dynamodb").delete_table(TableName="shortlinks"),
+    "the table": lambda s: s.drop_table("shortlinks"),
 }
 
 
@@ -116,6 +120,17 @@ def test_two_removals_at_once_end_in_nothing(built: Project, stack: Stack) -> No
 
 def make_strangers(stack: Stack) -> None:
     """Make a resource of each kind under the stack's names, without its mark."""
+    stack.client("logs").create_log_group(logGroupName="/aws/lambda/shorten")
+    stack.client("cloudwatch").put_metric_alarm(
+        AlarmName="shortener-shorten-errors",
+        Namespace="AWS/Lambda",
+        MetricName="Errors",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
     stack.client("apigatewayv2").create_api(Name="shortener", ProtocolType="HTTP")
     stack.client("iam").create_role(RoleName=ROLES[0], AssumeRolePolicyDocument=TRUST)
     stack.client("lambda").create_function(
@@ -144,6 +159,8 @@ def test_strangers_are_named_and_left(built: Project, stack: Stack) -> None:
         ("role", ROLES[0]),
         ("function", "redirect"),
         ("table", "shortlinks"),
+        ("log group", "/aws/lambda/shorten"),
+        ("alarm", "shortener-shorten-errors"),
     }
     assert not done.changes("removed")
     assert everything(stack) == before

@@ -13,7 +13,8 @@ import pytest
 
 from engine_proxy import Drop, Reply, Request, proxy
 from listener import listener
-from project import Project, Stack, free_port
+from project import CHECKOUT, Project, Stack, free_port
+from stack.commands import deploy
 
 SECRET = secrets.token_hex(32)
 ACCOUNT = {
@@ -108,7 +109,7 @@ def test_a_build_elsewhere_and_its_removal(deployer: Deployer, engine: Project) 
 
     printed = deployer.done(*elsewhere, "--yes", JWT_SECRET=None)
     assert f"build: account 000000000000, us-east-1, {engine.engine}\n" in printed
-    assert "==> plan: 18 to create\n" in printed
+    assert "==> plan: 21 to create\n" in printed
     stack = Stack((folder / "api_url").read_text().strip(), SECRET)
     assert f"==> ready: {stack.url}" in printed
     assert (folder / "api_id").read_text() == f"{stack.api_id}\n"
@@ -117,7 +118,7 @@ def test_a_build_elsewhere_and_its_removal(deployer: Deployer, engine: Project) 
     assert authorizer["AuthorizerResultTtlInSeconds"] == 7
     assert "==> plan: nothing to change\n" in deployer.done(*elsewhere, "--plan", JWT_SECRET=None)
 
-    assert "==> plan: 7 to remove\n" in deployer.done("remove", *elsewhere, "--plan")
+    assert "==> plan: 10 to remove\n" in deployer.done("remove", *elsewhere, "--plan")
     assert stack.follow("far").status_code == 302
     assert "its tables stay" in deployer.done("remove", *elsewhere, "--yes")
     assert stack.follow("far").status_code == 404
@@ -175,6 +176,17 @@ USES = {
     ("delete", *AWS): "argument action: invalid choice: 'delete'",
     ("--plans",): "is required",
 }
+
+
+@pytest.mark.parametrize("page", ["develop.md", "aws.md"])
+def test_the_documentation_has_no_wrong_use(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
+    text = (CHECKOUT / "docs" / page).read_text()
+    commands = re.findall(r"scripts/deploy\.sh((?: remove)?(?: --[a-z-]+(?: [A-Za-z0-9:/.-]+)?)+)", text)
+    assert commands
+    for command in commands:
+        example = command.replace("ID", "1" * 12).replace("REGION", "us-east-1").replace("URL", "http://example.com")
+        monkeypatch.setattr("sys.argv", ["deploy", *example.split(), "--yes"])
+        assert deploy._arguments().yes
 
 
 def test_every_wrong_use_is_one_line(deployer: Deployer) -> None:

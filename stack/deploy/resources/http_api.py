@@ -64,10 +64,10 @@ def removals(aws: Aws, definition: Definition) -> Removals:
             yield _title(api), left
 
 
-def endpoint(aws: Aws, api_id: str) -> str:
-    """Return the API's address, as AWS gives it."""
-    address: str = aws["apigatewayv2"].get_api(ApiId=api_id)["ApiEndpoint"]
-    return address
+def endpoint(aws: Aws, api_id: str) -> tuple[str, bool]:
+    """Return the API's address, as AWS gives it, and whether it is served there: an operator may have disabled that."""
+    api = aws["apigatewayv2"].get_api(ApiId=api_id)
+    return api["ApiEndpoint"], not api.get("DisableExecuteApiEndpoint")
 
 
 def _find(aws: Aws, definition: Definition) -> dict[str, Any] | None:
@@ -130,7 +130,6 @@ def _configuration(definition: Definition, settings: Settings) -> dict[str, Any]
     methods = {route.key.split()[0] for route in definition.routes}
     return {
         "Name": definition.stack_name,
-        "DisableExecuteApiEndpoint": False,
         "CorsConfiguration": {
             "AllowOrigins": list(settings.cors_allow_origins),
             "AllowMethods": sorted(methods),

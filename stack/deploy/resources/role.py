@@ -19,7 +19,7 @@ TRUST = {
     "Version": VERSION,
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
-LOG = ("CreateLogGroup", "CreateLogStream", "PutLogEvents")
+LOG = ("CreateLogStream", "PutLogEvents")
 READ = ("BatchGetItem", "ConditionCheckItem", "GetItem", "Query", "Scan")
 WRITE = ("BatchWriteItem", "DeleteItem", "PutItem", "UpdateItem")
 

@@ -12,13 +12,14 @@ from stack.deploy.resources import Removals, left, removal
 from stack.deploy.steps import Change, Ensured
 from stack.errors import DeployError
 from stack.model import Definition, Table
+from stack.settings import Settings
 
 BILLING_MODE = "PAY_PER_REQUEST"
 WAIT = {"Delay": 1, "MaxAttempts": 60}  # seconds between looks, looks
 
 
-def ensure(aws: Aws, definition: Definition, table: Table) -> Ensured:
-    """Create the table, or set its billing mode; the ID is its ARN.
+def ensure(aws: Aws, definition: Definition, settings: Settings, table: Table) -> Ensured:
+    """Create the table, or set its billing mode and its protection; the ID is its ARN.
 
     Raises DeployError if a table of that name is not this stack's, or has another key, which cannot be changed.
     """
@@ -31,9 +32,11 @@ def ensure(aws: Aws, definition: Definition, table: Table) -> Ensured:
             KeySchema=_key_schema(table),
             AttributeDefinitions=_attributes(table),
             BillingMode=BILLING_MODE,
+            DeletionProtectionEnabled=settings.protect_tables,
             Tags=mark.tag_list(aws, definition),
         )["TableDescription"]
         dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig=WAIT)
+        _ensure_recovery(dynamodb, name, settings.protect_tables)
         return Ensured(Change.CREATED, created["TableArn"])
     arn = current["TableArn"]
     adopted = False
@@ -46,11 +49,16 @@ def ensure(aws: Aws, definition: Definition, table: Table) -> Ensured:
         dynamodb.tag_resource(ResourceArn=arn, Tags=mark.tag_list(aws, definition))
     waiter = dynamodb.get_waiter("table_exists")
     waiter.wait(TableName=name, WaiterConfig=WAIT)
-    if current.get("BillingModeSummary", {}).get("BillingMode") == BILLING_MODE:
-        return Ensured(Change.UPDATED if adopted else Change.UNCHANGED, arn)
-    dynamodb.update_table(TableName=name, BillingMode=BILLING_MODE)
-    waiter.wait(TableName=name, WaiterConfig=WAIT)
-    return Ensured(Change.UPDATED, arn)
+    changed = _ensure_recovery(dynamodb, name, settings.protect_tables) or adopted
+    if current.get("DeletionProtectionEnabled", False) != settings.protect_tables:
+        dynamodb.update_table(TableName=name, DeletionProtectionEnabled=settings.protect_tables)
+        waiter.wait(TableName=name, WaiterConfig=WAIT)
+        changed = True
+    if current.get("BillingModeSummary", {}).get("BillingMode") != BILLING_MODE:
+        dynamodb.update_table(TableName=name, BillingMode=BILLING_MODE)
+        waiter.wait(TableName=name, WaiterConfig=WAIT)
+        changed = True
+    return Ensured(Change.UPDATED if changed else Change.UNCHANGED, arn)
 
 
 def require(aws: Aws, definition: Definition, table: Table) -> None:
@@ -79,7 +87,22 @@ def removals(aws: Aws, definition: Definition) -> Removals:
             yield name, left
 
 
+def _ensure_recovery(dynamodb: Any, name: str, wanted: bool) -> bool:
+    """Switch point-in-time recovery on or off; return True if it was not so."""
+    backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+    status = backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
+    if (status == "ENABLED") is wanted:
+        return False
+    dynamodb.update_continuous_backups(
+        TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": wanted}
+    )
+    return True
+
+
 def _delete(dynamodb: Any, name: str) -> None:
+    if dynamodb.describe_table(TableName=name)["Table"].get("DeletionProtectionEnabled"):
+        dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
+        dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig=WAIT)
     dynamodb.delete_table(TableName=name)
     dynamodb.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig=WAIT)
 
