@@ -1,5 +1,6 @@
 """The AWS clients of the stack, and the account and region that they speak to."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -64,9 +65,10 @@ class Local:
 
 @dataclass(frozen=True)
 class Remote:
-    """AWS or another endpoint, with the region and credentials that the SDK finds."""
+    """AWS or another endpoint, with the credentials that the SDK finds."""
 
     endpoint_url: str | None = None  # None: the endpoint, too, is the one that the SDK finds
+    region: str | None = None  # … and the region
 
     def clients(self, services: tuple[str, ...]) -> dict[str, Any]:
         """Return a client for each service. Raises DeployError and the SDK's errors."""
@@ -77,7 +79,9 @@ class Remote:
                 raise sdk.NoCredentialsError
             credentials.get_frozen_credentials()  # a role is assumed and a program is run here, not at the first call
             clients = {
-                name: session.create_client(name, endpoint_url=self.endpoint_url, config=Config(**OPTIONS))
+                name: session.create_client(
+                    name, region_name=self.region, endpoint_url=self.endpoint_url, config=Config(**OPTIONS)
+                )
                 for name in services
             }
             for client in clients.values():
@@ -95,7 +99,29 @@ class Remote:
         """Return AWS's own endpoint of each service, which an endpoint that somebody configured replaces."""
         session = Session()
         config = Config(ignore_configured_endpoint_urls=True)
-        return {name: session.create_client(name, config=config).meta.endpoint_url for name in services}
+        return {
+            name: session.create_client(name, region_name=self.region, config=config).meta.endpoint_url
+            for name in services
+        }
+
+
+class NotSent(Exception):
+    """Raised in the place of an operation that would change something, by clients that only look."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(operation)
+        self.creates = operation.startswith(("Add", "Create"))
+        self.id = ""  # of the resource that would be changed, where it is known
+
+    @classmethod
+    @contextlib.contextmanager
+    def known_as(cls, resource_id: str) -> Iterator[None]:
+        """Give the ID of a resource that exists to whoever plans a change of it."""
+        try:
+            yield
+        except cls as planned:
+            planned.id = resource_id
+            raise
 
 
 class Aws:
@@ -104,10 +130,14 @@ class Aws:
     https://docs.aws.amazon.com/boto3/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients
     """
 
-    def __init__(self, services: tuple[str, ...], target: Local | Remote) -> None:
-        """``services``: those that will be used."""
+    def __init__(self, services: tuple[str, ...], target: Local | Remote, only_look: bool = False) -> None:
+        """``services``: those that will be used. With ``only_look``, what would change something raises NotSent."""
         self.target = target
+        self.only_looks = only_look
         self._clients = target.clients(services)
+        if only_look:
+            for client in self._clients.values():
+                client.meta.events.register_first("provide-client-params", _refuse_changes)
 
     def __getitem__(self, service: str) -> Any:
         return self._clients[service]
@@ -150,6 +180,12 @@ class Aws:
         """Return the ARN of a regional resource of this account."""
         partition = self.identity.split(":")[1]
         return f"arn:{partition}:{service}:{self.region}:{self.account}:{resource}"
+
+
+def _refuse_changes(model: Any, **_: object) -> None:
+    """Raise NotSent for an operation that changes something, before its parameters are looked at."""
+    if not model.name.startswith(("Describe", "Get", "List")):
+        raise NotSent(model.name)
 
 
 class _Parsers(ResponseParserFactory):  # type: ignore[misc]

@@ -24,6 +24,9 @@ MAX_JWKS_TTL = 86400  # seconds
 COGNITO = "cognito"  # the provider that is built with the stack
 ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")
 NAME_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,19}")
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
 # AWS names every region so, in all of its partitions: us-east-1, us-gov-west-1, eusc-de-east-1.
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)?-(north|south|east|west|central|(north|south)(east|west))-[1-9][0-9]?")
 T = TypeVar("T")
@@ -96,6 +99,12 @@ def _matching(pattern: re.Pattern[str], advice: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _retention(text: str) -> int:
+    if text not in map(str, RETENTIONS):
+        raise ValueError(f"use a number of days that CloudWatch Logs takes: {', '.join(map(str, RETENTIONS))}")
+    return int(text)
 
 
 def _switch(text: str) -> bool:
@@ -172,6 +181,12 @@ class Settings:
     authorizer_ttl: int = _row("0", _whole_number(0, MAX_AUTHORIZER_TTL), GivenTo.ENGINE)  # seconds
     cors_allow_origins: tuple[str, ...] = _row("*", _origins, GivenTo.ENGINE)
     log_level: str = _row("INFO", _level, GivenTo.ENGINE)
+    log_retention_days: int = _row("30", _retention, GivenTo.ENGINE)
+    throttle_rate: int = _row("100", _whole_number(1, 10_000), GivenTo.ENGINE)  # requests a second
+    protect_tables: bool = _row("1", _switch, GivenTo.ENGINE)
+    alarm_topic: str = _row(
+        "", _matching(TOPIC, "use the ARN of an SNS topic, arn:aws:sns:REGION:ACCOUNT:NAME"), GivenTo.ENGINE
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":

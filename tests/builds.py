@@ -15,6 +15,7 @@ from stack.aws_errors import EXPLAINED, explain
 from stack.checks import check
 from stack.definition import DEFINITION
 from stack.deploy import build
+from stack.deploy import remove as removal
 from stack.model import Definition, Function
 from stack.settings import Settings
 
@@ -28,8 +29,8 @@ class Done:
 
     def changes(self, change: str) -> set[tuple[str, str]]:
         """Return kind and name of the steps that ended in this change."""
-        lines = [line.split() for line in self.printed.splitlines() if line.endswith(" ms")]
-        return {(line[0], " ".join(line[1:-3])) for line in lines if line[-3] == change}
+        steps = [(line[2:14].strip(), line[14:].split()) for line in self.printed.splitlines() if line.endswith(" ms")]
+        return {(kind, " ".join(words[:-3])) for kind, words in steps if words[-3] == change}
 
 
 def run(
@@ -53,11 +54,32 @@ def run(
             check(definition)
             target = Local(int(engine.rsplit(":", 1)[1]), read.aws_default_region)
             aws = Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), target)
-            build.build_table(aws, definition)
+            build.build_table(aws, definition, read)
             build.build_api(aws, definition, read)
         except EXPLAINED as failure:
             error = explain(failure)
     return Done(printed.getvalue(), error)
+
+
+def plan(project: Project, definition: Definition = DEFINITION, engine: str = "", **changes: str) -> Done:
+    """Plan a build, and fail the test if that fails."""
+    target = Local(int((engine or project.engine).rsplit(":", 1)[1]), DEFAULTS["AWS_DEFAULT_REGION"])
+    read = Settings.from_environment({**DEFAULTS, **project.settings, **changes})
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        build.plan(Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), target, only_look=True), definition, read)
+    return Done(printed.getvalue(), "")
+
+
+def remove(
+    project: Project, definition: Definition = DEFINITION, with_tables: bool = False, plan: bool = False
+) -> Done:
+    """Remove the stack, or plan to, and fail the test if that fails."""
+    target = Local(int(project.engine.rsplit(":", 1)[1]), DEFAULTS["AWS_DEFAULT_REGION"])
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        removal.remove_stack(Aws(removal.SERVICES, target, only_look=plan), definition, with_tables)
+    return Done(printed.getvalue(), "")
 
 
 def succeed(project: Project, definition: Definition = DEFINITION, lambdas: Path | None = None, **changes: str) -> Done:

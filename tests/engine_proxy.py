@@ -25,6 +25,8 @@ class Request:
         """The AWS operation, as far as the request names it: a target, an action, or method and path."""
         if target := self.headers.get("x-amz-target"):
             return target.partition(".")[2]
+        if named := re.fullmatch(r"/service/\w+/operation/(\w+)", self.path):
+            return named[1]
         if action := re.match(rb"Action=(\w+)", self.body):
             return action[1].decode()
         return f"{self.method} {self.path.partition('?')[0]}"

@@ -133,6 +133,12 @@ class Stack:
         item: dict[str, Any] | None = found.get("Item")
         return item
 
+    def drop_table(self, name: str) -> None:
+        """Delete a table as a person does it, who first takes its protection away."""
+        dynamodb = self.client("dynamodb")
+        dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
+        dynamodb.delete_table(TableName=name)
+
     def clicks(self, code: str) -> int:
         row = self.row(code)
         assert row is not None, f"no link {code}"

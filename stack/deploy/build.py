@@ -10,12 +10,14 @@ from stack.aws import Aws, Local
 from stack.deploy import loading, package, probe
 from stack.deploy.package import Package
 from stack.deploy.resources import (
-    Removals,
+    alarm,
     authorizer,
     function,
     http_api,
     integration,
+    log_group,
     permission,
+    remove,
     role,
     route,
     stage,
@@ -27,7 +29,7 @@ from stack.packages import Target
 from stack.settings import Settings
 
 TABLE_SERVICES = ("dynamodb", "lambda", "sts")
-API_SERVICES = ("sts", "iam", "lambda", "apigatewayv2", "dynamodb")
+API_SERVICES = ("sts", "iam", "lambda", "apigatewayv2", "dynamodb", "logs", "cloudwatch")
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,11 @@ class Source:
     environment: Mapping[str, str]
 
 
-def build_table(aws: Aws, definition: Definition) -> None:
+def build_table(aws: Aws, definition: Definition, settings: Settings) -> None:
     """Build part 2 of the tutorial: the tables. Raises DeployError."""
     with side_by_side() as steps:
         for one in definition.tables:
-            steps.start("table", definition.table_name(one), partial(table.ensure, aws, definition, one))
+            steps.start("table", definition.table_name(one), partial(table.ensure, aws, definition, settings, one))
 
 
 def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
@@ -60,20 +62,40 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
         table.require(aws, definition, one)
     check_sources(aws, definition, sources, engine_url)
     try:
-        api_id = _converge(aws, definition, settings, sources)
-        base_url = f"{http_api.endpoint(aws, api_id)}/{definition.stage}"
-        public_url = base_url
+        api_id = converge(aws, definition, settings, sources)
+        address, served = http_api.endpoint(aws, api_id)
+        base_url = public_url = f"{address}/{definition.stage}"
         if engine_url is not None:
             base_url = public_url = f"{engine_url}/_aws/execute-api/{api_id}/{definition.stage}"
         if isinstance(aws.target, Local):  # in its container the engine's port has another number than on the host
             public_url = base_url.replace(aws.target.url, f"http://127.0.0.1:{settings.host_port}")
-        with side_by_side() as steps:
-            steps.start("probe", probe.step(settings), partial(probe.ensure, aws, definition, settings, base_url))
+        if served:
+            with side_by_side() as steps:
+                steps.start("probe", probe.step(settings), partial(probe.ensure, aws, definition, settings, base_url))
+        else:
+            print("  warning: somebody has disabled the API's own endpoint, so it was not asked whether it answers")
     except BaseException:
         outputs.withdraw(settings.outputs)
         raise
     outputs.publish(settings.outputs, api_id, public_url)
     return public_url
+
+
+def plan(looking: Aws, definition: Definition, settings: Settings) -> None:
+    """Print what a build would do, with clients that only look. Raises DeployError."""
+    build_table(looking, definition, settings)
+    sources = read_sources(definition, settings, packages.of_engine(looking.endpoints.get("lambda")))
+    converge(looking, definition, settings, sources)
+
+
+def warnings(definition: Definition, settings: Settings) -> list[str]:
+    """Return a line for each setting that should be changed, and for each folder that no function is made of."""
+    listed = {function.name for function in definition.functions}
+    return settings.warnings() + [
+        f"lambdas/{handler.parent.name} is not deployed: it has no Function in stack/definition.py"
+        for handler in sorted(settings.lambdas.glob("*/handler.py"))
+        if handler.parent.name not in listed
+    ]
 
 
 def read_sources(definition: Definition, settings: Settings, target: Target) -> list[Source]:
@@ -92,32 +114,50 @@ def check_sources(aws: Aws, definition: Definition, sources: Sequence[Source], e
             steps.start("code", one.function.name, check)
 
 
-def _converge(aws: Aws, definition: Definition, settings: Settings, sources: Sequence[Source]) -> str:
-    """Bring every resource to where the definition has it; return the API's ID."""
+def converge(aws: Aws, definition: Definition, settings: Settings, sources: Sequence[Source]) -> str:
+    """Bring every resource but the tables to where the definition has it; return the API's ID.
+
+    With clients that only look, the steps say what they would do.
+    """
     functions = definition.functions
     routed = [one for one in functions if one.routes]
     gate = definition.authorizer_function
 
     with side_by_side() as steps:
         roles = {
-            one.name: steps.start("role", definition.function_name(one), partial(role.ensure, aws, definition, one))
+            one.name: steps.start(
+                "role",
+                definition.function_name(one),
+                partial(role.ensure, aws, definition, one),
+                planned_id=role.arn(aws, definition, one),
+            )
             for one in functions
         }
-        api = steps.start("API", definition.stack_name, partial(http_api.ensure, aws, definition, settings))
+        for one in functions:
+            name = definition.function_name(one)
+            steps.start("log group", name, partial(log_group.ensure, aws, definition, settings, one))
+        api = steps.start(
+            "API",
+            definition.stack_name,
+            partial(http_api.ensure, aws, definition, settings),
+            planned_id=definition.api_id,
+        )
     api_id = api.result()
 
     def function_step(ensure: Callable[..., Ensured], source: Source) -> "Future[str]":
         one = source.function
         role_arn = roles[one.name].result()
         arguments = (aws, definition, one, source.package, source.environment, role_arn)
-        return steps.start("function", definition.function_name(one), partial(ensure, *arguments))
+        name = definition.function_name(one)
+        planned_id = aws.arn("lambda", f"function:{name}")
+        return steps.start("function", name, partial(ensure, *arguments), planned_id)
 
     with side_by_side() as steps:
         started = {one.function.name: function_step(function.ensure, one) for one in sources}
     arns = {name: one.result() for name, one in started.items()}
 
     with side_by_side() as steps:
-        for source in sources:
+        for source in () if aws.only_looks else sources:
             function_step(function.ensure_active, source)
         integrations = {
             one.name: steps.start(
@@ -137,22 +177,21 @@ def _converge(aws: Aws, definition: Definition, settings: Settings, sources: Seq
             target = integrations[one.name].result()
             for key in one.routes:
                 steps.start("route", key.key, partial(route.ensure, aws, api_id, key, target, authorizer_id))
-        steps.start("stage", definition.stage, partial(stage.ensure, aws, definition, api_id))
+        steps.start("stage", definition.stage, partial(stage.ensure, aws, definition, settings, api_id))
         invokers = [(one, f"{api_id}/*") for one in routed] + [(gate, f"{api_id}/authorizers/{authorizer_id}")]
         for one, invoker in invokers:
             name = definition.function_name(one)
             steps.start("permission", name, partial(permission.ensure, aws, definition, one, invoker))
+        for one in functions if settings.alarm_topic else ():
+            for metric in alarm.METRICS:
+                name = alarm.alarm_name(definition, one, metric)
+                steps.start("alarm", name, partial(alarm.ensure, aws, definition, settings, one, metric))
 
     # What the definition has no more goes in the order that AWS asks for: what leads to a resource before it.
-    _remove("route", route.removals(aws, definition, api_id))
-    _remove("integration", integration.removals(aws, definition, api_id))
-    _remove("function", function.removals(aws, definition))
-    _remove("permission", permission.removals(aws, definition))
-    _remove("role", role.removals(aws, definition))
+    remove("route", route.removals(aws, definition, api_id))
+    remove("integration", integration.removals(aws, definition, api_id))
+    remove("alarm", alarm.removals(aws, definition, everything=not settings.alarm_topic))
+    remove("function", function.removals(aws, definition))
+    remove("permission", permission.removals(aws, definition))
+    remove("role", role.removals(aws, definition))
     return api_id
-
-
-def _remove(kind: str, removals: Removals) -> None:
-    with side_by_side() as steps:
-        for name, remove in list(removals):
-            steps.start(kind, name, remove)

@@ -8,20 +8,24 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from botocore.exceptions import ClientError
 
+from stack.aws import NotSent
 from stack.errors import DeployError
 
 AT_ONCE = 10  # steps; as many as botocore keeps connections
 CONFLICT_TIMEOUT = 20  # seconds
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2  # seconds
 
-# What AWS answers when another build, or a person, changes the same resource at the same time.
+# What AWS answers when another build, or a person, changes the same resource at the same time, and while a new
+# table is not ready for backups.
 CONFLICTS = {
     "ConcurrentModification",
     "ConcurrentModificationException",
     "ConflictException",
+    "ContinuousBackupsUnavailableException",
     "EntityAlreadyExists",
     "NoSuchEntity",
     "NotFoundException",
@@ -32,7 +36,7 @@ CONFLICTS = {
 
 
 class Change(StrEnum):
-    """Name what a step did, or found."""
+    """Name what a step did, or found; in a plan, what it would do."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -41,6 +45,10 @@ class Change(StrEnum):
     ACTIVE = "active"
     ANSWERED = "answered"
     REMOVED = "removed"
+    LEFT = "left"  # somebody else made it
+    CREATE = "create"
+    UPDATE = "update"
+    REMOVE = "remove"
 
 
 @dataclass(frozen=True)
@@ -54,16 +62,19 @@ class Ensured:
 class Steps:
     """Starts steps side by side, each of which ensures one resource."""
 
+    ended: ClassVar[list[Change]] = []  # of all the steps of this process
+
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
         self.started: list[Future[str]] = []
 
-    def start(self, kind: str, name: str, ensure: Callable[[], Ensured]) -> "Future[str]":
+    def start(self, kind: str, name: str, ensure: Callable[[], Ensured], planned_id: str = "planned") -> "Future[str]":
         """Start a step. Its result is the resource's ID; kind and name are for the reader of its line.
 
         ``ensure`` is called again while AWS reports a conflict, so it must look before it acts.
+        ``planned_id`` is the result in a plan, for a resource that is yet to be made.
         """
-        step = self._pool.submit(_run, kind, name, ensure)
+        step = self._pool.submit(_run, kind, name, ensure, planned_id)
         self.started.append(step)
         return step
 
@@ -79,12 +90,16 @@ def side_by_side() -> Iterator[Steps]:
         step.result()
 
 
-def _run(kind: str, name: str, ensure: Callable[[], Ensured]) -> str:
+def _run(kind: str, name: str, ensure: Callable[[], Ensured], planned_id: str) -> str:
     started = time.perf_counter()
     outcome = "failed"
     try:
-        ensured = _without_conflict(kind, name, ensure)
+        try:
+            ensured = _without_conflict(kind, name, ensure)
+        except NotSent as planned:
+            ensured = Ensured(Change.CREATE if planned.creates else Change.UPDATE, planned.id or planned_id)
         outcome = str(ensured.change)
+        Steps.ended.append(ensured.change)
     finally:
         milliseconds = (time.perf_counter() - started) * 1000
         # One write, newline and all, so that two threads' lines do not mix.

@@ -75,7 +75,7 @@ def test_it_says_which_function_is_not_the_working_trees(up: Project) -> None:
 def test_a_function_or_a_table_that_is_gone_is_said_to_be(project: Project) -> None:
     stack = project.up()
     stack.client("lambda").delete_function(FunctionName="shorten")
-    stack.client("dynamodb").delete_table(TableName="shortlinks")
+    stack.drop_table("shortlinks")
     done = project.run("scripts/status.sh")
     assert "state     not healthy: the gateway answers, but a part is missing\n" in done.stdout
     assert "function  shorten     missing: scripts/up.sh deploys it\n" in done.stdout

@@ -1,12 +1,13 @@
 """One module a kind of resource.
 
 ``ensure`` creates it if it is missing, updates what differs and leaves the rest. ``removals``
-yields what takes away those that the definition has no more.
+yields what takes away those that the definition has no more; with ``everything``, all of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from stack.deploy.steps import Change, Ensured
+from stack.aws import NotSent
+from stack.deploy.steps import Change, Ensured, side_by_side
 
 Removals = Iterator[tuple[str, Callable[[], Ensured]]]
 
@@ -19,6 +20,20 @@ def removal(delete: Callable[[], object], *gone: type[Exception]) -> Callable[[]
             delete()
         except gone:
             return Ensured(Change.UNCHANGED, "")
+        except NotSent:
+            return Ensured(Change.REMOVE, "")
         return Ensured(Change.REMOVED, "")
 
     return remove
+
+
+def left() -> Ensured:
+    """Leave a resource that has one of our names, and that somebody else made: a step of a removal."""
+    return Ensured(Change.LEFT, "")
+
+
+def remove(kind: str, removals: Iterable[tuple[str, Callable[[], Ensured]]]) -> None:
+    """Run removals of one kind, side by side."""
+    with side_by_side() as steps:
+        for name, step in list(removals):
+            steps.start(kind, name, step)

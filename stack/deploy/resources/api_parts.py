@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from stack.aws import Aws
+from stack.aws import Aws, NotSent
 from stack.deploy.steps import Change, Ensured, drift
 
 Kind = Literal["integration", "authorizer", "route"]
@@ -22,8 +22,12 @@ def pages(operation: Any, **arguments: Any) -> Iterator[dict[str, Any]]:
 
 
 def find(aws: Aws, api_id: str, kind: Kind) -> Parts:
-    """Return the parts of this kind that the API has, by their IDs."""
-    listed = pages(getattr(aws["apigatewayv2"], f"get_{kind}s"), ApiId=api_id)
+    """Return the parts of this kind that the API has, by their IDs; an API that is only planned has none."""
+    gateway = aws["apigatewayv2"]
+    try:
+        listed = list(pages(getattr(gateway, f"get_{kind}s"), ApiId=api_id))
+    except gateway.exceptions.NotFoundException:
+        return {}
     return {part[f"{kind.title()}Id"]: part for part in listed}
 
 
@@ -46,11 +50,13 @@ def converge(aws: Aws, api_id: str, kind: Kind, desired: dict[str, Any], known_b
         change = Change.CREATED
         found = ours()  # more than one, if the answer was lost and the call tried again
     (kept, current), *surplus = found.items()
-    for part_id, _ in surplus:
-        with contextlib.suppress(gateway.exceptions.NotFoundException):  # another build was faster
-            getattr(gateway, f"delete_{kind}")(ApiId=api_id, **{id_name: part_id})
-        change = change if change is Change.CREATED else Change.UPDATED
-    if drift(current, desired):
-        getattr(gateway, f"update_{kind}")(ApiId=api_id, **{id_name: kept}, **desired)
-        change = Change.UPDATED
+    changed = change if change is Change.CREATED else Change.UPDATED
+    with NotSent.known_as(kept):
+        for part_id, _ in surplus:
+            with contextlib.suppress(gateway.exceptions.NotFoundException):  # another build was faster
+                getattr(gateway, f"delete_{kind}")(ApiId=api_id, **{id_name: part_id})
+            change = changed
+        if drift(current, desired):
+            getattr(gateway, f"update_{kind}")(ApiId=api_id, **{id_name: kept}, **desired)
+            change = changed
     return Ensured(change, kept)

@@ -13,7 +13,7 @@ from botocore.exceptions import WaiterError
 from stack.aws import Aws
 from stack.deploy import mark
 from stack.deploy.package import Package
-from stack.deploy.resources import Removals, removal
+from stack.deploy.resources import Removals, left, removal
 from stack.deploy.steps import Change, Ensured, drift
 from stack.errors import DeployError
 from stack.model import Definition, Function
@@ -45,27 +45,28 @@ def ensure(
     client = aws["lambda"]
     name = definition.function_name(function)
     desired = _configuration(definition, environment, role_arn)
+    code = {"ZipFile": package.content, **_architecture(aws)}
     found = find(aws, name)
     if found is None:
-        created = _create(client, name, desired, package, mark.tags(aws, definition))
+        created = _create(client, name, desired, code, mark.tags(aws, definition))
         return Ensured(Change.CREATED, created["FunctionArn"])
     check_owner(aws, definition, found)
     current = found["Configuration"]
     arn = current["FunctionArn"]
     if not mark.is_on(aws, definition, found.get("Tags") or {}):
         client.tag_resource(Resource=arn, Tags=mark.tags(aws, definition))
-    new_code = not has_code(found, package)
+    new_code = not has_code(found, package) or drift(current, _architecture(aws))
     # One that is Pending may be so for ever, after a stop of MiniStack in that moment: an update ends that.
     if not (new_code or drift(current, desired) or not _is_settled(current)):
         return Ensured(Change.UNCHANGED, arn)
     try:
         if new_code:
-            _update(client, client.update_function_code, FunctionName=name, ZipFile=package.content)
+            _update(client, client.update_function_code, FunctionName=name, **code)
         # After new code in any case: the previous code, if MiniStack was about to start it, would stay in its pool.
         _update(client, client.update_function_configuration, FunctionName=name, **desired)
     except WaiterError:
         _delete(client, name)
-        _create(client, name, desired, package, mark.tags(aws, definition))
+        _create(client, name, desired, code, mark.tags(aws, definition))
     return Ensured(Change.UPDATED, arn)
 
 
@@ -104,20 +105,26 @@ def ensure_active(
     return Ensured(Change.ACTIVE, name)
 
 
-def removals(aws: Aws, definition: Definition) -> Removals:
+def removals(aws: Aws, definition: Definition, everything: bool = False) -> Removals:
     """Yield what removes the functions that the definition has no more. Their permissions go with them."""
     client = aws["lambda"]
     gone = client.exceptions.ResourceNotFoundException
-    wanted = {definition.function_name(function) for function in definition.functions}
-    description = _description(definition)
-    for page in client.get_paginator("list_functions").paginate():
-        for listed in page["Functions"]:
-            name = listed["FunctionName"]
-            if name in wanted or listed.get("Description") != description or (found := find(aws, name)) is None:
-                continue  # the description spares a call for each function of the account
-            ours = mark.is_on(aws, definition, found.get("Tags") or {})
-            if ours or mark.is_earlier_function(definition, found["Configuration"]):
-                yield name, removal(partial(client.delete_function, FunctionName=name), gone)
+    defined = {definition.function_name(function) for function in definition.functions}
+    description = _description(definition)  # it spares a call for each function of the account
+    listed = {
+        one["FunctionName"]
+        for page in client.get_paginator("list_functions").paginate()
+        for one in page["Functions"]
+        if one.get("Description") == description
+    }
+    for name in sorted(defined | listed if everything else listed - defined):
+        found = find(aws, name)
+        if found is None:
+            continue
+        if is_ours(aws, definition, found):
+            yield name, removal(partial(client.delete_function, FunctionName=name), gone)
+        elif name in defined:
+            yield name, left
 
 
 def find(aws: Aws, name: str) -> dict[str, Any] | None:
@@ -132,9 +139,14 @@ def find(aws: Aws, name: str) -> dict[str, Any] | None:
 
 def check_owner(aws: Aws, definition: Definition, found: Mapping[str, Any]) -> None:
     """Raise DeployError if a function that was found is not this stack's, nor an earlier version's of it."""
-    current = found["Configuration"]
-    if not (mark.is_on(aws, definition, found.get("Tags") or {}) or mark.is_earlier_function(definition, current)):
-        raise mark.stranger("function", current["FunctionName"])
+    if not is_ours(aws, definition, found):
+        raise mark.stranger("function", found["Configuration"]["FunctionName"])
+
+
+def is_ours(aws: Aws, definition: Definition, found: Mapping[str, Any]) -> bool:
+    """Return True if this stack, or an earlier version of it, made a function that was found."""
+    marked = mark.is_on(aws, definition, found.get("Tags") or {})
+    return marked or mark.is_earlier_function(definition, found["Configuration"])
 
 
 def has_code(found: Mapping[str, Any], package: Package) -> bool:
@@ -159,6 +171,11 @@ def _configuration(definition: Definition, environment: Mapping[str, str], role_
     }
 
 
+def _architecture(aws: Aws) -> dict[str, Any]:
+    """Return the architecture of the functions: AWS's cheaper one, and elsewhere the engine's own."""
+    return {} if "lambda" in aws.endpoints else {"Architectures": ["arm64"]}
+
+
 def _description(definition: Definition) -> str:
     return f"part of {definition.stack_name}"
 
@@ -168,13 +185,15 @@ def _is_settled(current: Mapping[str, Any]) -> bool:
 
 
 def _create(
-    client: Any, name: str, desired: Mapping[str, Any], package: Package, tags: Mapping[str, str]
+    client: Any, name: str, desired: Mapping[str, Any], code: Mapping[str, Any], tags: Mapping[str, str]
 ) -> dict[str, Any]:
+    zipped = {"ZipFile": code["ZipFile"]}
+    architecture = {key: value for key, value in code.items() if key not in zipped}
     deadline = time.monotonic() + NEW_ROLE_TIMEOUT
     while True:
         try:
             created: dict[str, Any] = client.create_function(
-                FunctionName=name, Code={"ZipFile": package.content}, Tags=tags, **desired
+                FunctionName=name, Code=zipped, Tags=tags, **architecture, **desired
             )
             return created
         except client.exceptions.InvalidParameterValueException as error:

@@ -3,11 +3,12 @@
 https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis.html
 """
 
+from functools import partial
 from typing import Any
 
-from stack.aws import Aws
+from stack.aws import Aws, NotSent
 from stack.deploy import mark
-from stack.deploy.resources import api_parts, integration
+from stack.deploy.resources import Removals, api_parts, integration, left, removal
 from stack.deploy.steps import Change, Ensured, drift
 from stack.errors import DeployError
 from stack.model import Definition
@@ -40,20 +41,33 @@ def ensure(aws: Aws, definition: Definition, settings: Settings) -> Ensured:
         return Ensured(Change.CREATED, created["ApiId"])
     api_id = current["ApiId"]
     change = Change.UNCHANGED
-    if not _is_marked(aws, definition, current):
-        _adopt_parts(aws, definition, api_id)
-        gateway.tag_resource(ResourceArn=_arn(aws, api_id), Tags=mark.tags(aws, definition))
-        change = Change.UPDATED
-    if drift(current, desired):
-        gateway.update_api(ApiId=api_id, **desired)
-        change = Change.UPDATED
+    with NotSent.known_as(api_id):
+        if not _is_marked(aws, definition, current):
+            _adopt_parts(aws, definition, api_id)
+            gateway.tag_resource(ResourceArn=_arn(aws, api_id), Tags=mark.tags(aws, definition))
+            change = Change.UPDATED
+        if drift(current, desired):
+            gateway.update_api(ApiId=api_id, **desired)
+            change = Change.UPDATED
     return Ensured(change, api_id)
 
 
-def endpoint(aws: Aws, api_id: str) -> str:
-    """Return the API's address, as AWS gives it."""
-    address: str = aws["apigatewayv2"].get_api(ApiId=api_id)["ApiEndpoint"]
-    return address
+def removals(aws: Aws, definition: Definition) -> Removals:
+    """Yield what removes the API, of which its stage, routes, integrations and authorizer are parts."""
+    gateway = aws["apigatewayv2"]
+    alike, ours = _alike_and_ours(aws, definition)
+    for api in ours:
+        delete = partial(gateway.delete_api, ApiId=api["ApiId"])
+        yield _title(api), removal(delete, gateway.exceptions.NotFoundException)
+    for api in alike:
+        if api not in ours:
+            yield _title(api), left
+
+
+def endpoint(aws: Aws, api_id: str) -> tuple[str, bool]:
+    """Return the API's address, as AWS gives it, and whether it is served there: an operator may have disabled that."""
+    api = aws["apigatewayv2"].get_api(ApiId=api_id)
+    return api["ApiEndpoint"], not api.get("DisableExecuteApiEndpoint")
 
 
 def _find(aws: Aws, definition: Definition) -> dict[str, Any] | None:
@@ -62,6 +76,14 @@ def _find(aws: Aws, definition: Definition) -> dict[str, Any] | None:
     Its ID is another than the fixed one where the endpoint chooses it, as AWS does. Of two, which
     two first builds at once make there, the older one counts.
     """
+    alike, ours = _alike_and_ours(aws, definition)
+    if alike and not ours:
+        raise mark.stranger("API", _title(alike[0]))
+    return min(ours, key=lambda api: (api["ApiId"] != definition.api_id, api["CreatedDate"]), default=None)
+
+
+def _alike_and_ours(aws: Aws, definition: Definition) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the APIs that have this stack's name or ID, whoever made them, and those that it made."""
     listed = list(api_parts.pages(aws["apigatewayv2"].get_apis))
     alike = [api for api in listed if api["ApiId"] == definition.api_id or api["Name"] == definition.stack_name]
     ours = [
@@ -69,9 +91,11 @@ def _find(aws: Aws, definition: Definition) -> dict[str, Any] | None:
         for api in listed
         if mark.is_earlier_api(definition, api.get("Tags")) or _is_marked(aws, definition, api, look=api in alike)
     ]
-    if alike and not ours:
-        raise mark.stranger("API", f"{alike[0]['Name']} ({alike[0]['ApiId']})")
-    return min(ours, key=lambda api: (api["ApiId"] != definition.api_id, api["CreatedDate"]), default=None)
+    return alike, ours
+
+
+def _title(api: dict[str, Any]) -> str:
+    return f"{api['Name']} ({api['ApiId']})"
 
 
 def _is_marked(aws: Aws, definition: Definition, api: dict[str, Any], look: bool = True) -> bool:
@@ -106,7 +130,6 @@ def _configuration(definition: Definition, settings: Settings) -> dict[str, Any]
     methods = {route.key.split()[0] for route in definition.routes}
     return {
         "Name": definition.stack_name,
-        "DisableExecuteApiEndpoint": False,
         "CorsConfiguration": {
             "AllowOrigins": list(settings.cors_allow_origins),
             "AllowMethods": sorted(methods),

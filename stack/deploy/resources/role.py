@@ -9,7 +9,7 @@ from typing import Any
 
 from stack.aws import Aws
 from stack.deploy import mark
-from stack.deploy.resources import Removals, removal
+from stack.deploy.resources import Removals, left, removal
 from stack.deploy.steps import Change, Ensured
 from stack.model import Definition, Function
 
@@ -19,7 +19,7 @@ TRUST = {
     "Version": VERSION,
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
-LOG = ("CreateLogGroup", "CreateLogStream", "PutLogEvents")
+LOG = ("CreateLogStream", "PutLogEvents")
 QUERY = ("Query", "Scan")  # what an index can be asked
 READ = ("BatchGetItem", "ConditionCheckItem", "GetItem", "Query", "Scan")
 WRITE = ("BatchWriteItem", "DeleteItem", "PutItem", "UpdateItem")
@@ -53,20 +53,28 @@ def ensure(aws: Aws, definition: Definition, function: Function) -> Ensured:
     return Ensured(change, role["Arn"])
 
 
-def removals(aws: Aws, definition: Definition) -> Removals:
+def arn(aws: Aws, definition: Definition, function: Function) -> str:
+    """Return the ARN that the role of a function has, or will have."""
+    partition = aws.identity.split(":")[1]
+    return f"arn:{partition}:iam::{aws.account}:role/{definition.role_name(function, aws.region)}"
+
+
+def removals(aws: Aws, definition: Definition, everything: bool = False) -> Removals:
     """Yield what removes the roles of functions that are gone, and the one that an earlier version shared."""
     iam = aws["iam"]
-    gone = iam.exceptions.NoSuchEntityException
-    wanted = {definition.role_name(function, aws.region) for function in definition.functions}
-    for page in iam.get_paginator("list_roles").paginate():
-        for name in (role["RoleName"] for role in page["Roles"]):
-            if name == mark.EARLIER_ROLE:
-                leftover = _is_earlier(aws, definition)
-            else:
-                maybe = name.startswith(f"{definition.stack_name}-") and name not in wanted
-                leftover = maybe and _is_marked(aws, definition, name)
-            if leftover:
-                yield name, removal(partial(_delete, iam, name), gone)
+    defined = {definition.role_name(function, aws.region) for function in definition.functions}
+    listed = {role["RoleName"] for page in iam.get_paginator("list_roles").paginate() for role in page["Roles"]}
+    ours = {name for name in listed if name.startswith(f"{definition.stack_name}-") or name == mark.EARLIER_ROLE}
+    for name in sorted(defined | ours if everything else ours - defined):
+        try:
+            found = iam.get_role(RoleName=name)["Role"]
+        except iam.exceptions.NoSuchEntityException:
+            continue
+        earlier = name == mark.EARLIER_ROLE and _is_earlier(aws, definition)
+        if earlier or mark.is_on(aws, definition, found.get("Tags")):
+            yield name, removal(partial(_delete, iam, name), iam.exceptions.NoSuchEntityException)
+        elif name in defined:
+            yield name, left
 
 
 def _policy(aws: Aws, definition: Definition, function: Function) -> dict[str, Any]:
@@ -93,17 +101,12 @@ def _inline_policy(iam: Any, name: str) -> Any:
         return None
 
 
-def _is_marked(aws: Aws, definition: Definition, name: str) -> bool:
-    iam = aws["iam"]
-    try:
-        return mark.is_on(aws, definition, iam.get_role(RoleName=name)["Role"].get("Tags"))
-    except iam.exceptions.NoSuchEntityException:  # another build was faster
-        return False
-
-
 def _delete(iam: Any, name: str) -> None:
-    if _inline_policy(iam, name) is not None:
-        iam.delete_role_policy(RoleName=name, PolicyName=POLICY)
+    """Delete a role, and first what AWS asks for: the policies in it, and those that people attached to it."""
+    for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+        iam.delete_role_policy(RoleName=name, PolicyName=policy)
+    for attached in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+        iam.detach_role_policy(RoleName=name, PolicyArn=attached["PolicyArn"])
     iam.delete_role(RoleName=name)
 
 

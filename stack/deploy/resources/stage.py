@@ -7,20 +7,27 @@ from stack.aws import Aws
 from stack.deploy import mark
 from stack.deploy.steps import Change, Ensured, drift
 from stack.model import Definition
+from stack.settings import Settings
 
-DESIRED = {"AutoDeploy": True}
+BURST = 2  # seconds' worth of the rate
 
 
-def ensure(aws: Aws, definition: Definition, api_id: str) -> Ensured:
-    """Create the stage, which deploys every change of the API by itself, or restore that; the ID is its name."""
+def ensure(aws: Aws, definition: Definition, settings: Settings, api_id: str) -> Ensured:
+    """Create the stage, which deploys each change of the API by itself, or restore its settings; the ID is its name."""
     gateway = aws["apigatewayv2"]
     name = definition.stage
+    limits = {
+        "ThrottlingRateLimit": float(settings.throttle_rate),
+        "ThrottlingBurstLimit": settings.throttle_rate * BURST,
+    }
     try:
         current = gateway.get_stage(ApiId=api_id, StageName=name)
     except gateway.exceptions.NotFoundException:
-        gateway.create_stage(ApiId=api_id, StageName=name, Tags=mark.tags(aws, definition), **DESIRED)
+        tags = mark.tags(aws, definition)
+        gateway.create_stage(ApiId=api_id, StageName=name, Tags=tags, AutoDeploy=True, DefaultRouteSettings=limits)
         return Ensured(Change.CREATED, name)
-    if not drift(current, DESIRED):
+    defaults = current.get("DefaultRouteSettings", {})  # an operator may have added some
+    if current.get("AutoDeploy") and not drift(defaults, limits):
         return Ensured(Change.UNCHANGED, name)
-    gateway.update_stage(ApiId=api_id, StageName=name, **DESIRED)
+    gateway.update_stage(ApiId=api_id, StageName=name, AutoDeploy=True, DefaultRouteSettings={**defaults, **limits})
     return Ensured(Change.UPDATED, name)

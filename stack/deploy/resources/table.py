@@ -1,16 +1,19 @@
-"""The DynamoDB tables. They are never removed: they may hold data.
+"""The DynamoDB tables. A build never removes one: it may hold data.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
 """
 
 import time
+from functools import partial
 from typing import Any
 
 from stack.aws import Aws
 from stack.deploy import mark
+from stack.deploy.resources import Removals, left, removal
 from stack.deploy.steps import Change, Ensured, drift
 from stack.errors import DeployError
 from stack.model import Definition, Index, Table
+from stack.settings import Settings
 
 BILLING_MODE = "PAY_PER_REQUEST"
 WAIT = {"Delay": 1, "MaxAttempts": 60}  # seconds between looks, looks
@@ -18,8 +21,8 @@ INDEX_TIMEOUT = 3600  # seconds; AWS takes some minutes to fill the index of a s
 LOOK_EVERY = 0.5  # seconds
 
 
-def ensure(aws: Aws, definition: Definition, table: Table) -> Ensured:
-    """Create the table, or set its billing mode, add its indexes and turn on its TTL; the ID is its ARN.
+def ensure(aws: Aws, definition: Definition, settings: Settings, table: Table) -> Ensured:
+    """Create the table, or set its billing mode and protection, add its indexes, turn on its TTL; the ID is its ARN.
 
     Raises DeployError if a table of that name is not this stack's, or has another key, which cannot be changed.
     The items stay as they are, and are read and written meanwhile.
@@ -33,10 +36,12 @@ def ensure(aws: Aws, definition: Definition, table: Table) -> Ensured:
             KeySchema=_key_schema(table),
             AttributeDefinitions=_attributes(table, *table.indexes),
             BillingMode=BILLING_MODE,
+            DeletionProtectionEnabled=settings.protect_tables,
             Tags=mark.tag_list(aws, definition),
             **({"GlobalSecondaryIndexes": [_settings(index) for index in table.indexes]} if table.indexes else {}),
         )["TableDescription"]
         dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig=WAIT)
+        _ensure_recovery(dynamodb, name, settings.protect_tables)
         _ensure_ttl(dynamodb, name, table)
         return Ensured(Change.CREATED, created["TableArn"])
     arn = current["TableArn"]
@@ -50,6 +55,11 @@ def ensure(aws: Aws, definition: Definition, table: Table) -> Ensured:
         dynamodb.tag_resource(ResourceArn=arn, Tags=mark.tag_list(aws, definition))
     waiter = dynamodb.get_waiter("table_exists")
     waiter.wait(TableName=name, WaiterConfig=WAIT)
+    changed |= _ensure_recovery(dynamodb, name, settings.protect_tables)
+    if current.get("DeletionProtectionEnabled", False) != settings.protect_tables:
+        dynamodb.update_table(TableName=name, DeletionProtectionEnabled=settings.protect_tables)
+        waiter.wait(TableName=name, WaiterConfig=WAIT)
+        changed = True
     if current.get("BillingModeSummary", {}).get("BillingMode") != BILLING_MODE:
         dynamodb.update_table(TableName=name, BillingMode=BILLING_MODE)
         waiter.wait(TableName=name, WaiterConfig=WAIT)
@@ -138,6 +148,41 @@ def _has_ttl(dynamodb: Any, name: str, table: Table) -> bool:
             "turn its TTL off, which takes up to an hour, and build again"
         )
     return True
+
+
+def removals(aws: Aws, definition: Definition) -> Removals:
+    """Yield what removes the tables, also those that the definition has no more, with all that is in them."""
+    dynamodb = aws["dynamodb"]
+    defined = {definition.table_name(table) for table in definition.tables}
+    listed = {name for page in dynamodb.get_paginator("list_tables").paginate() for name in page["TableNames"]}
+    for name in sorted(defined | {name for name in listed if name.startswith(definition.prefix)}):
+        current = _find(dynamodb, name)
+        if current is None:
+            continue
+        if _is_ours(aws, definition, current["TableArn"]) or mark.is_earlier_table(aws, definition, name):
+            yield name, removal(partial(_delete, dynamodb, name), dynamodb.exceptions.ResourceNotFoundException)
+        elif name in defined:
+            yield name, left
+
+
+def _ensure_recovery(dynamodb: Any, name: str, wanted: bool) -> bool:
+    """Switch point-in-time recovery on or off; return True if it was not so."""
+    backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+    status = backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
+    if (status == "ENABLED") is wanted:
+        return False
+    dynamodb.update_continuous_backups(
+        TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": wanted}
+    )
+    return True
+
+
+def _delete(dynamodb: Any, name: str) -> None:
+    if dynamodb.describe_table(TableName=name)["Table"].get("DeletionProtectionEnabled"):
+        dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
+        dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig=WAIT)
+    dynamodb.delete_table(TableName=name)
+    dynamodb.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig=WAIT)
 
 
 def _find(dynamodb: Any, name: str) -> dict[str, Any] | None:

@@ -1,0 +1,130 @@
+"""What a stack that others use needs: it is set on every engine, so that the code for AWS is run here."""
+
+from typing import Any
+
+import pytest
+
+import builds
+from project import CHECKOUT, Project, Stack
+from stack.aws import Aws, Local
+from stack.definition import DEFINITION
+from stack.deploy import package
+from stack.deploy.resources import function
+from stack.deploy.steps import Change
+
+TOPIC = "arn:aws:sns:us-east-1:000000000000:alarms"
+FUNCTIONS = [DEFINITION.function_name(one) for one in DEFINITION.functions]
+ALARMS = {f"shortener-{name}-{metric}" for name in FUNCTIONS for metric in ("errors", "throttles")}
+
+
+@pytest.fixture
+def stack(built: Project) -> Stack:
+    return built.stack
+
+
+def limits(stack: Stack) -> dict[str, Any]:
+    found: dict[str, Any] = stack.client("apigatewayv2").get_stage(ApiId=stack.api_id, StageName="dev")
+    return dict(found["DefaultRouteSettings"])
+
+
+def protection(stack: Stack) -> tuple[bool, str]:
+    dynamodb = stack.client("dynamodb")
+    backups = dynamodb.describe_continuous_backups(TableName="shortlinks")["ContinuousBackupsDescription"]
+    return (
+        dynamodb.describe_table(TableName="shortlinks")["Table"]["DeletionProtectionEnabled"],
+        backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"],
+    )
+
+
+def retentions(stack: Stack) -> dict[str, int]:
+    groups = stack.client("logs").describe_log_groups()["logGroups"]
+    return {one["logGroupName"]: one["retentionInDays"] for one in groups}
+
+
+def alarms(stack: Stack) -> dict[str, Any]:
+    return {one["AlarmName"]: one for one in stack.client("cloudwatch").describe_alarms()["MetricAlarms"]}
+
+
+def test_the_defaults_are_set(stack: Stack) -> None:
+    assert limits(stack) == {"ThrottlingRateLimit": 100.0, "ThrottlingBurstLimit": 200}
+    assert protection(stack) == (True, "ENABLED")
+    assert retentions(stack) == {f"/aws/lambda/{name}": 30 for name in FUNCTIONS}
+    assert alarms(stack) == {}
+
+
+def test_the_settings_change_them(built: Project, stack: Stack) -> None:
+    done = builds.succeed(built, THROTTLE_RATE="7", LOG_RETENTION_DAYS="365", PROTECT_TABLES="0")
+    assert limits(stack) == {"ThrottlingRateLimit": 7.0, "ThrottlingBurstLimit": 14}
+    assert protection(stack) == (False, "DISABLED")
+    assert retentions(stack) == {f"/aws/lambda/{name}": 365 for name in FUNCTIONS}
+    log_groups = {("log group", name) for name in FUNCTIONS}
+    assert done.changes("updated") == {("table", "shortlinks"), ("stage", "dev"), *log_groups}
+    builds.succeed(built)
+
+
+def test_a_topic_makes_alarms_and_none_takes_them_away(built: Project, stack: Stack) -> None:
+    done = builds.succeed(built, ALARM_TOPIC=TOPIC)
+    assert (
+        done.changes("created") == {("alarm", name) for name in ALARMS} == {("alarm", name) for name in alarms(stack)}
+    )
+    for alarm in alarms(stack).values():
+        assert alarm["AlarmActions"] == [TOPIC]
+        assert alarm["Dimensions"] in ([{"Name": "FunctionName", "Value": name}] for name in FUNCTIONS)
+    assert not builds.succeed(built, ALARM_TOPIC=TOPIC).changes("updated")
+    other = TOPIC.replace("alarms", "others")
+    assert builds.succeed(built, ALARM_TOPIC=other).changes("updated") == {("alarm", name) for name in ALARMS}
+    stack.client("cloudwatch").put_metric_alarm(
+        AlarmName="shortener-mine",
+        Namespace="AWS/Lambda",
+        MetricName="Errors",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    assert builds.succeed(built).changes("removed") == {("alarm", name) for name in ALARMS}
+    assert set(alarms(stack)) == {"shortener-mine"}
+
+
+def test_what_an_operator_has_locked_down_stays_so(built: Project, stack: Stack) -> None:
+    gateway = stack.client("apigatewayv2")
+    gateway.update_api(ApiId=stack.api_id, DisableExecuteApiEndpoint=True)
+    gateway.update_stage(
+        ApiId=stack.api_id, StageName="dev", DefaultRouteSettings={**limits(stack), "DetailedMetricsEnabled": True}
+    )
+    done = builds.succeed(built)
+    assert not done.changes("updated") | done.changes("answered")
+    assert "warning: somebody has disabled the API's own endpoint" in done.printed
+    builds.succeed(built, THROTTLE_RATE="7")
+    assert limits(stack)["DetailedMetricsEnabled"] is True
+    assert gateway.get_api(ApiId=stack.api_id)["DisableExecuteApiEndpoint"] is True
+    gateway.update_api(ApiId=stack.api_id, DisableExecuteApiEndpoint=False)
+    builds.succeed(built)
+
+
+def test_a_log_group_that_somebody_else_made_is_left(built: Project, stack: Stack) -> None:
+    logs = stack.client("logs")
+    logs.delete_log_group(logGroupName="/aws/lambda/redirect")
+    logs.create_log_group(logGroupName="/aws/lambda/redirect")
+    assert builds.succeed(built).changes("left") == {("log group", "redirect")}
+    assert "retentionInDays" not in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/redirect")["logGroups"][0]
+    logs.delete_log_group(logGroupName="/aws/lambda/redirect")
+    assert ("log group", "redirect") in builds.succeed(built).changes("created")
+
+
+def test_on_aws_the_functions_are_of_arm64(built: Project, stack: Stack) -> None:
+    aws = Aws(("lambda", "sts"), Local(int(built.engine.rsplit(":", 1)[1]), "us-east-1"))
+    aws.endpoints = {}  # as if this were AWS
+    (redirect,) = [one for one in DEFINITION.functions if one.name == "redirect"]
+    zipped = package.build(CHECKOUT / "lambdas", "redirect")
+    configuration = stack.client("lambda").get_function_configuration(FunctionName="redirect")
+    assert configuration["Architectures"] == ["x86_64"]
+    arguments = (aws, DEFINITION, redirect, zipped, configuration["Environment"]["Variables"], configuration["Role"])
+    assert function.ensure(*arguments).change is Change.UPDATED
+    function.ensure_active(*arguments)
+    assert function.ensure(*arguments).change is Change.UNCHANGED
+    stack.client("lambda").delete_function(FunctionName="redirect")
+    assert function.ensure(*arguments).change is Change.CREATED
+    configuration = stack.client("lambda").get_function_configuration(FunctionName="redirect")
+    assert configuration["Architectures"] == ["arm64"]

@@ -1,0 +1,349 @@
+"""scripts/deploy.sh: the plan and the question, its settings, secret and outputs, and what it says of failures."""
+
+import os
+import pty
+import re
+import secrets
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from engine_proxy import Drop, Reply, Request, proxy
+from listener import listener
+from project import CHECKOUT, Project, Stack, free_port
+from stack.commands import deploy
+
+SECRET = secrets.token_hex(32)
+ACCOUNT = {
+    "AWS_ACCESS_KEY_ID": "somebodys",
+    "AWS_SECRET_ACCESS_KEY": "somebody's",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+AWS = ("--aws", "--account", "000000000000", "--region", "us-east-1")
+
+
+@dataclass
+class Deployer:
+    """A user who deploys from a checkout whose outputs folder may have a local stack's."""
+
+    project: Project
+    home: Path
+
+    def deploy(self, *arguments: str, **changes: str | None) -> "subprocess.CompletedProcess[str]":
+        """Run it with ACCOUNT and these changes; None takes a variable away."""
+        return subprocess.run(
+            [self.project.folder / "scripts/deploy.sh", *arguments],
+            cwd="/",
+            env=self.environment(changes),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def environment(self, changes: Mapping[str, str | None]) -> dict[str, str]:
+        environment = {**self.project.environment, "HOME": str(self.home), "JWT_SECRET": SECRET, **ACCOUNT, **changes}
+        return {name: value for name, value in environment.items() if value is not None}
+
+    def done(self, *arguments: str, **changes: str | None) -> str:
+        """Return what it printed; it must succeed."""
+        done = self.deploy(*arguments, **changes)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def refused(self, *arguments: str, **changes: str | None) -> str:
+        """Return the one line that it ends in; without arguments, on the way to AWS as the environment has it."""
+        done = self.deploy(*(arguments or (*AWS, "--yes")), **{"IDENTITY_PROVIDER": "cognito", **changes})
+        printed = done.stdout + done.stderr
+        assert done.returncode == 1, printed
+        assert "Traceback" not in printed
+        (line,) = re.findall("(?:^|: )(error: .*)", printed, re.MULTILINE)  # perhaps after a question
+        return str(line)
+
+    def typed(self, *lines: str, arguments: tuple[str, ...]) -> tuple[int, str]:
+        """Run it at a terminal with these lines typed in; return its exit code and what was shown."""
+        user, terminal = pty.openpty()
+        try:
+            process = subprocess.Popen(
+                [self.project.folder / "scripts/deploy.sh", *arguments],
+                env=self.environment({}),
+                stdin=terminal,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            os.write(user, "".join(f"{line}\n" for line in lines).encode())
+            shown, _ = process.communicate(timeout=300)
+        finally:
+            os.close(user)
+            os.close(terminal)
+        return process.returncode, shown.decode()
+
+
+@pytest.fixture
+def deployer(tmp_path: Path) -> Deployer:
+    """Somebody with an empty home folder and nothing running."""
+    home = tmp_path / "home"
+    home.mkdir()
+    project = Project.copy(tmp_path)
+    project.outputs.mkdir()
+    return Deployer(project, home)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """An engine for others to deploy to, which has a stack of its own."""
+    with Project.standing(tmp_path_factory.mktemp("engine")) as project:
+        yield project
+
+
+def test_a_build_elsewhere_and_its_removal(deployer: Deployer, engine: Project) -> None:
+    (deployer.project.folder / ".env.local").write_text(f"JWT_SECRET={SECRET}\nNAME_PREFIX=far-\nAUTHORIZER_TTL=7\n")
+    local = {"api_id": "local\n", "api_url": "http://127.0.0.1:4566/local\n"}
+    for name, text in local.items():
+        (deployer.project.outputs / name).write_text(text)
+    elsewhere = ("--endpoint-url", engine.engine)
+    folder = deployer.project.outputs / engine.engine.removeprefix("http://").replace(":", "-")
+
+    printed = deployer.done(*elsewhere, "--yes", JWT_SECRET=None)
+    assert f"build: account 000000000000, us-east-1, {engine.engine}\n" in printed
+    assert "==> plan: 21 to create\n" in printed
+    stack = Stack((folder / "api_url").read_text().strip(), SECRET)
+    assert f"==> ready: {stack.url}" in printed
+    assert (folder / "api_id").read_text() == f"{stack.api_id}\n"
+    assert stack.shorten({"long_url": "https://example.com/", "code": "far"}).status_code == 201
+    (authorizer,) = stack.client("apigatewayv2").get_authorizers(ApiId=stack.api_id)["Items"]
+    assert authorizer["AuthorizerResultTtlInSeconds"] == 7
+    assert "==> plan: nothing to change\n" in deployer.done(*elsewhere, "--plan", JWT_SECRET=None)
+
+    assert "==> plan: 10 to remove\n" in deployer.done("remove", *elsewhere, "--plan")
+    assert stack.follow("far").status_code == 302
+    assert "its tables stay" in deployer.done("remove", *elsewhere, "--yes")
+    assert stack.follow("far").status_code == 404
+    assert not folder.exists()
+    assert {path.name: path.read_text() for path in deployer.project.outputs.iterdir()} == local
+    assert "==> plan: 1 to remove\n" in deployer.done("remove", *elsewhere, "--with-table", "--yes")
+    assert engine.stack.client("dynamodb").list_tables()["TableNames"] == ["shortlinks"]
+    assert "==> plan: nothing to change\n" in deployer.done("remove", *elsewhere, "--with-table", "--yes")
+
+
+def test_a_removal_of_the_local_stack_withdraws_its_outputs(project: Project) -> None:
+    project.up()
+    project.check("scripts/deploy.sh", "remove", "--endpoint-url", project.engine, "--yes", "--with-table")
+    assert not list(project.outputs.iterdir())
+    assert project.up().shorten({"long_url": "https://example.com/"}).status_code == 201
+
+
+def test_it_asks_before_it_changes_anything(deployer: Deployer, engine: Project) -> None:
+    removal = ("remove", "--endpoint-url", engine.engine)
+    with_table = (*removal, "--with-table")
+    for lines, arguments in (
+        (("n",), removal),
+        (("",), removal),
+        (("y", "shortlink"), with_table),
+        (("shortlinks", "shortlinks"), with_table),
+    ):
+        code, shown = deployer.typed(*lines, arguments=arguments)
+        assert (code, shown.splitlines()[-1].endswith("error: nothing was changed")) == (1, True), shown
+    assert engine.stack.shorten({"long_url": "https://example.com/", "code": "asked"}).status_code == 201
+    code, shown = deployer.typed("y", "shortlinks", arguments=with_table)
+    assert code == 0, shown
+    assert engine.stack.client("dynamodb").list_tables()["TableNames"] == []
+    engine.up()
+
+
+def test_without_a_terminal_it_does_not_go_ahead(deployer: Deployer) -> None:
+    with listener() as endpoint:
+        for arguments in (("--endpoint-url", endpoint.url), ("remove", *AWS)):
+            assert "there is no terminal to ask at: use --yes" in deployer.refused(
+                *arguments, AWS_ENDPOINT_URL=endpoint.url
+            )
+        assert endpoint.connections == []
+
+
+USES = {
+    (): "one of the arguments --endpoint-url --aws is required: scripts/deploy.sh [remove]",
+    ("--aws",): "--aws needs --account with the 12 digits of an account, and --region: ",
+    ("--aws", "--account", "1", "--region", "us-east-1"): "--aws needs --account with the 12 digits",
+    ("--aws", "--account", "123456789012", "--region", "moon"): "--region 'moon' is not a region of AWS",
+    (*AWS, "--endpoint-url", "http://127.0.0.1:1"): "not allowed with argument",
+    ("--endpoint-url", "http://127.0.0.1:1", "--account", "1"): "--account and --region belong to --aws",
+    ("--endpoint-url", "127.0.0.1:4566", "--plan"): "'127.0.0.1:4566' is not a URL such as",
+    ("--endpoint-url", "http://127.0.0.1:port", "--plan"): "is not a URL such as",
+    (*AWS, "--with-table"): "--with-table belongs to remove",
+    ("delete", *AWS): "argument action: invalid choice: 'delete'",
+    ("--plans",): "is required",
+}
+
+
+@pytest.mark.parametrize("page", ["develop.md", "aws.md"])
+def test_the_documentation_has_no_wrong_use(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
+    text = (CHECKOUT / "docs" / page).read_text()
+    commands = re.findall(r"scripts/deploy\.sh((?: remove)?(?: --[a-z-]+(?: [A-Za-z0-9:/.-]+)?)+)", text)
+    assert commands
+    for command in commands:
+        example = command.replace("ID", "1" * 12).replace("REGION", "us-east-1").replace("URL", "http://example.com")
+        monkeypatch.setattr("sys.argv", ["deploy", *example.split(), "--yes"])
+        assert deploy._arguments().yes
+
+
+def test_every_wrong_use_is_one_line(deployer: Deployer) -> None:
+    for arguments, said in USES.items():
+        done = deployer.deploy(*arguments)
+        assert (done.returncode, done.stdout) == (1, ""), arguments
+        assert said in done.stderr
+        assert done.stderr.startswith("error: ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_aws_needs_the_right_account(deployer: Deployer, engine: Project) -> None:
+    line = deployer.refused("--aws", "--account", "1" * 12, *AWS[3:], "--plan", AWS_ENDPOINT_URL=engine.engine)
+    assert "the credentials are those of account 000000000000, and --account is 111111111111: " in line
+
+
+def test_aws_needs_an_identity_provider(deployer: Deployer) -> None:
+    with listener() as endpoint:
+        line = deployer.refused(*AWS, "--yes", IDENTITY_PROVIDER=None, AWS_ENDPOINT_URL=endpoint.url)
+        assert endpoint.connections == []
+    assert "set IDENTITY_PROVIDER" in line
+
+
+def test_the_outputs_of_aws_are_in_a_folder_of_account_and_region(deployer: Deployer, engine: Project) -> None:
+    variables = {"AWS_ENDPOINT_URL": engine.engine, "NAME_PREFIX": "aws-", "IDENTITY_PROVIDER": "cognito"}
+    deployer.done(*AWS, "--yes", **variables)
+    folder = deployer.project.outputs / "000000000000-us-east-1"
+    stack = Stack((folder / "api_url").read_text().strip(), SECRET)
+    assert stack.shorten({"long_url": "https://example.com/"}).status_code == 201
+    deployer.done("remove", *AWS, "--yes", "--with-table", **variables)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        (None, "is the one for development, which everybody knows"),
+        ("dev-secret-change-me", "is the one for development, which everybody knows"),
+        ("", "JWT_SECRET is "),
+        ("x" * 31, "has 31 bytes"),
+    ],
+)
+def test_a_weak_secret_is_refused(deployer: Deployer, secret: str | None, said: str) -> None:
+    with listener() as endpoint:
+        line = deployer.refused("--endpoint-url", endpoint.url, "--yes", JWT_SECRET=secret, IDENTITY_PROVIDER=None)
+        assert endpoint.connections == []
+    assert line.startswith("error: JWT_SECRET ")
+    assert said in line
+
+
+def test_a_secret_of_32_bytes_and_not_of_32_letters_is_enough(deployer: Deployer) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    line = deployer.refused("--endpoint-url", url, "--yes", JWT_SECRET="ä" * 16, IDENTITY_PROVIDER=None)
+    assert "cannot be reached" in line
+
+
+def test_a_build_that_fails_leaves_the_local_outputs_alone(deployer: Deployer, engine: Project) -> None:
+    local = {"api_id": "local\n", "api_url": "http://127.0.0.1:4566/local\n"}
+    for name, text in local.items():
+        (deployer.project.outputs / name).write_text(text)
+
+    def unlicensed(request: Request) -> Reply | None:
+        return Reply(403, "AccessDeniedException", "no") if "/stages" in request.path else None
+
+    with proxy(engine.engine, unlicensed) as url:
+        assert "AccessDeniedException: no" in deployer.refused("--endpoint-url", url, "--yes", IDENTITY_PROVIDER=None)
+    for name, text in local.items():
+        assert (deployer.project.outputs / name).read_text() == text
+
+
+def test_which_service_goes_where_is_said(deployer: Deployer, engine: Project) -> None:
+    with proxy(engine.engine, lambda _: None) as other:
+        variables = {"AWS_ENDPOINT_URL": f"{engine.engine}/", "AWS_ENDPOINT_URL_STS": other}
+        printed = deployer.done("remove", *AWS, "--plan", **variables)
+    assert f"{engine.engine} for lambda, {other} for sts\n" in printed
+
+
+def test_an_endpoint_that_is_not_there_is_not_called_an_engine_to_start(deployer: Deployer) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    line = deployer.refused("--endpoint-url", url, "--plan", IDENTITY_PROVIDER=None)
+    assert line == f"error: {url}/ cannot be reached: check the network, AWS_ENDPOINT_URL and AWS_DEFAULT_REGION"
+
+
+def test_a_dropped_connection_is_tried_again(deployer: Deployer, engine: Project) -> None:
+    dropped: list[Request] = []
+
+    def once(request: Request) -> Reply | None:
+        if not dropped:
+            dropped.append(request)
+            raise Drop(done=False)
+        return None
+
+    with proxy(engine.engine, once) as url:
+        deployer.done("remove", "--endpoint-url", url, "--plan")
+    assert len(dropped) == 1
+
+
+# The lines that a user gets for an environment, with {home} for the home folder.
+NO_KEYS: dict[str, str | None] = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+ENVIRONMENTS: dict[str, tuple[dict[str, str | None], str]] = {
+    "no credentials": (NO_KEYS, "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    "half of them": ({"AWS_SECRET_ACCESS_KEY": None}, "half of the AWS credentials is missing"),
+    "no such profile": ({"AWS_PROFILE": "work"}, "there is no AWS profile 'work': set AWS_PROFILE"),
+    "broken file": (
+        {"AWS_CONFIG_FILE": "{home}/broken"},
+        "the AWS configuration {home}/broken cannot be parsed: fix it",
+    ),
+    "impossible endpoint": ({"AWS_ENDPOINT_URL": "localhost:4566"}, "Invalid endpoint: localhost:4566"),
+    "impossible port": ({"AWS_ENDPOINT_URL": "http://127.0.0.1:99999"}, "Port out of range"),
+    "impossible mode": (
+        {"AWS_DEFAULTS_MODE": "fast"},
+        "the AWS SDK gave up: Client configured with invalid",
+    ),
+    "no such token file": (
+        {**NO_KEYS, "AWS_ROLE_ARN": "arn:aws:iam::1:role/r", "AWS_WEB_IDENTITY_TOKEN_FILE": "{home}/missing"},
+        "FileNotFoundError: [Errno 2] No such file or directory: '{home}/missing'",
+    ),
+    "metadata of another host": (
+        {**NO_KEYS, "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://example.com/"},
+        "Unsupported host 'example.com'",
+    ),
+    "line end in a key": (
+        {"AWS_ACCESS_KEY_ID": "x\ny", "AWS_ENDPOINT_URL": "{engine}"},
+        "the request cannot be sent",
+    ),
+}
+SSO = "sso_account_id = 1\nsso_role_name = r\n"
+START = "sso_region = us-east-1\nsso_start_url = https://127.0.0.1:1/start\n"
+ROLE = "role_arn = arn:aws:iam::123456789012:role/r\n"
+PROFILES = {
+    f"sso_session = s\n{SSO}[sso-session s]\n{START}": "the AWS profile needs a sign-in (",
+    f"{START}{SSO}": "the AWS profile needs a sign-in (",
+    f"sso_session = s\n{SSO}[sso-session s]\n": "is configured to use SSO but is missing required configuration",
+    "credential_process = false\n": "the AWS profile gives no credentials (",
+    "credential_process = /missing\n": "FileNotFoundError: [Errno 2] No such file or directory: '/missing'",
+    "credential_process = echo hello\n": "the AWS SDK cannot use what the environment and ~/.aws say (JSONDecode",
+    "credential_process = echo 'hello\n": "ValueError: No closing quotation",
+    f"{ROLE}source_profile = missing\n": 'The source_profile "missing" referenced in the profile "default" does not',
+    f"{ROLE}credential_source = Moon\n": 'The credential source "Moon" referenced in profile "default" is not valid',
+    f"{ROLE}source_profile = a\nmfa_serial = arn:aws:iam::1:mfa/m\n"
+    "[profile a]\naws_access_key_id = x\naws_secret_access_key = x\n": "EOFError: ",
+    "aws_access_key_id = x\n": "half of the AWS credentials is missing",
+}
+
+
+def test_every_environment_that_the_sdk_cannot_use_ends_in_one_line(deployer: Deployer, engine: Project) -> None:
+    (deployer.home / "broken").write_text("[default\n")
+    for case, (changes, said) in ENVIRONMENTS.items():
+        filled = {
+            name: value and value.format(home=deployer.home, engine=engine.engine) for name, value in changes.items()
+        }
+        assert said.format(home=deployer.home) in deployer.refused(**filled), case
+
+
+def test_every_profile_that_the_sdk_cannot_use_ends_in_one_line(deployer: Deployer) -> None:
+    config = deployer.home / "config"
+    for profile, said in PROFILES.items():
+        config.write_text(f"[default]\n{profile}")
+        line = deployer.refused(**NO_KEYS, AWS_CONFIG_FILE=str(config))
+        assert said in line, profile
