@@ -148,7 +148,7 @@ def _converge(aws: Aws, definition: Definition, settings: Settings, sources: Seq
     _remove("function", function.removals(aws, definition))
     _remove("permission", permission.removals(aws, definition))
     _remove("role", role.removals(aws, definition))
-    _remove("API", http_api.removals(aws, definition, api_id))
+    _remove("API", http_api.duplicates(aws, definition, api_id))
     return api_id
 
 

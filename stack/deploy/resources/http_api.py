@@ -58,7 +58,7 @@ def ensure(aws: Aws, definition: Definition, settings: Settings) -> Ensured:
     return Ensured(change, api_id)
 
 
-def removals(aws: Aws, definition: Definition, api_id: str) -> Removals:
+def duplicates(aws: Aws, definition: Definition, api_id: str) -> Removals:
     """Yield what removes other APIs with this stack's mark, which builds at the same time have left."""
     gateway = aws["apigatewayv2"]
     for api in list(api_parts.pages(gateway.get_apis)):
