@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,8 @@ from stack.errors import DeployError
 # "standard" retries what AWS says may be retried: throttling, 5xx and dropped connections.
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 OPTIONS = {"retries": {"mode": "standard", "max_attempts": 5}, "connect_timeout": 5, "read_timeout": 30}
+WRITE_ATTEMPTS = 12  # of a write to an API while others to it are under way
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0  # seconds, between them
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,8 @@ class Aws:
         self.target = target
         self.only_looks = only_look
         self._clients = target.clients(services)
+        if gateway := self._clients.get("apigatewayv2"):
+            gateway.meta.events.register_first("needs-retry", _wait_for_other_write)
         if only_look:
             for client in self._clients.values():
                 client.meta.events.register_first("provide-client-params", _refuse_changes)
@@ -186,6 +191,19 @@ def _refuse_changes(model: Any, **_: object) -> None:
     """Raise NotSent for an operation that changes something, before its parameters are looked at."""
     if not model.name.startswith(("Describe", "Get", "List")):
         raise NotSent(model.name)
+
+
+def _wait_for_other_write(response: tuple[Any, dict[str, Any]] | None, attempts: int, **_: object) -> float | None:
+    """Return the seconds to wait if API Gateway refuses a write because of another to the same API, or None.
+
+    It takes one at a time, and the SDK does not try again by itself.
+    """
+    error = response[1].get("Error", {}) if response else {}
+    if error.get("Code") != "ConflictException" or "concurrent modification" not in error.get("Message", ""):
+        return None
+    if attempts >= WRITE_ATTEMPTS:
+        return None
+    return random.uniform(0, min(FIRST_PAUSE * 2**attempts, LONGEST_PAUSE))  # noqa: S311 # so that they meet no more
 
 
 class _Parsers(ResponseParserFactory):  # type: ignore[misc]

@@ -28,8 +28,31 @@ ROUTE_KEY_LIMIT = 64  # characters: a route's key is also its OperationName, by 
 FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
 TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # an index's too
-API_NAME = re.compile(r".{1,128}")
+KEY_LIMIT = 255  # characters
+# The API's name is a part of the roles' names and of the mark too, which take no other characters.
+API_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+STAGE_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+AUTHORIZER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]+")
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
+RESERVED_VARIABLES = {
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+}
 
 
 def load(prefix: str = "") -> Definition:
@@ -60,7 +83,12 @@ def check(definition: Definition) -> None:
     """Raise DeployError for the first entry that AWS would not take, or that contradicts another."""
     _check_text(definition, "api", definition.api)
     if not API_NAME.fullmatch(definition.stack_name):
-        raise error_at(definition, f"the API's name {definition.stack_name!r} must have 1 to 128 characters")
+        raise error_at(
+            definition, f"{definition.stack_name!r} cannot be an API's name; use 1 to 128 of A-Z a-z 0-9 _ . -"
+        )
+    _check_text(definition, "stage", definition.stage)
+    if not STAGE_NAME.fullmatch(definition.stage):
+        raise error_at(definition, f"{definition.stage!r} cannot be a stage name; use 1 to 128 of A-Z a-z 0-9 _ -")
     tables = _members(definition, "tables", definition.tables, Table)
     functions = _members(definition, "functions", definition.functions, Function)
     for table in tables:
@@ -76,6 +104,12 @@ def check(definition: Definition) -> None:
     _check_unique("route", ((function, re.sub(r"{[^}+]*", "{…", route.key)) for function, route in routes))
     if not isinstance(definition.authorizer, Authorizer):
         raise error_at(definition, "authorizer must be an Authorizer")
+    _check_text(definition.authorizer, "the name of the authorizer", definition.authorizer.name)
+    if not AUTHORIZER_NAME.fullmatch(definition.authorizer.name):
+        raise error_at(
+            definition.authorizer,
+            f"{definition.authorizer.name!r} cannot be an authorizer's name; use 1 to 128 of A-Z a-z 0-9 _ . -",
+        )
     if definition.authorizer.function not in {function.name for function in functions}:
         raise error_at(
             definition.authorizer,
@@ -88,6 +122,8 @@ def check(definition: Definition) -> None:
 def _check_table(definition: Definition, table: Table) -> None:
     _check_text(table, "the name of a table", table.name)
     _check_text(table, f"key of {table.name!r}", table.key)
+    if len(table.key) > KEY_LIMIT:
+        raise error_at(table, f"key of {table.name!r} is too long; use at most {KEY_LIMIT} characters")
     if not TABLE_NAME.fullmatch(definition.table_name(table)):
         raise error_at(
             table,
@@ -134,6 +170,10 @@ def _check_function(definition: Definition, function: Function, tables: set[str]
     for variable, text in function.variables.items():
         if not isinstance(variable, str) or not VARIABLE.fullmatch(variable):
             raise error_at(function, f"{variable!r} in variables {of} cannot be the name of an environment variable")
+        if variable in RESERVED_VARIABLES:
+            raise error_at(
+                function, f"{variable!r} in variables {of} is a name that Lambda keeps for itself; use another"
+            )
         _check_text(function, f"{variable} in variables {of}", text, empty=True)
 
 

@@ -17,6 +17,7 @@ FILE = "stack/definition.py"
 PATH = Path(__file__).with_name("definition.py")
 
 ROLE_NAME_LIMIT = 64  # characters
+ENVIRONMENT_LIMIT = 4096  # bytes, names and values
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,8 @@ class Definition(Entry):
     def environment(self, function: Function, settings: "Settings") -> dict[str, str]:
         """Return the environment of a function.
 
-        Raises DeployError for a name that is no setting, or one whose value is not text or a number.
+        Raises DeployError for a name that is no setting, or one whose value is not text or a number, and for
+        an environment that Lambda would not take.
         """
         variables = {table_variable(table): self.table_name(table) for table in function.tables}
         if len(function.tables) == 1:
@@ -164,7 +166,15 @@ class Definition(Entry):
                     "write what the function needs into its variables",
                 )
             variables[name] = str(value)
-        return {"LOG_LEVEL": settings.log_level, **variables, **function.variables}
+        environment = {"LOG_LEVEL": settings.log_level, **variables, **function.variables}
+        size = sum(len(f"{name}{value}".encode()) for name, value in environment.items())
+        if size > ENVIRONMENT_LIMIT:
+            raise error_at(
+                function,
+                f"the environment of {function.name!r} has {size} bytes, and Lambda takes {ENVIRONMENT_LIMIT}: "
+                "shorten its variables or its settings",
+            )
+        return environment
 
 
 def table_variable(table: str) -> str:

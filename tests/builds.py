@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from project import DEFAULTS, TLS, Project
-from stack.aws import OPTIONS, Aws, Local
+from stack.aws import OPTIONS, Aws, Local, Remote
 from stack.aws_errors import EXPLAINED, explain
 from stack.checks import check
 from stack.definition import DEFINITION
@@ -40,8 +40,11 @@ def run(
     engine: str = "",
     attempts: int = 5,
     settings: Mapping[str, str] | None = None,
+    target: Remote | None = None,
 ) -> Done:
-    """Build tables and API of a definition, on the project's engine, or on what stands before it at ``engine``."""
+    """Build tables and API of a definition, on the project's engine, on what stands before it at ``engine``, or on
+    another target.
+    """
     engine = engine or project.engine
     read = Settings.from_environment({**DEFAULTS, **project.settings, **(settings or {})})
     printed = io.StringIO()
@@ -52,8 +55,8 @@ def run(
         try:
             definition = definition.prefixed(read.name_prefix)
             check(definition)
-            target = Local(int(engine.rsplit(":", 1)[1]), read.aws_default_region)
-            aws = Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), target)
+            local = Local(int(engine.rsplit(":", 1)[1]), read.aws_default_region)
+            aws = Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), target or local)
             build.build_table(aws, definition, read)
             build.build_api(aws, definition, read)
         except EXPLAINED as failure:

@@ -56,12 +56,14 @@ class Drop(Exception):
         self.done = done
 
 
-Fault = Callable[[Request], Reply | None]
+Fault = Callable[[Request], Reply | Request | None]
 
 
 @contextlib.contextmanager
 def proxy(engine: str, fault: Fault, after: Callable[[Request, bytes], bytes] = lambda _, body: body) -> Iterator[str]:
     """A proxy's URL. ``fault`` may reply to a request, raise Drop, or return None to let the engine answer.
+
+    A request that it returns is what the engine is asked instead.
 
     ``after`` is called with the body that the engine has answered, and returns the one that the client gets.
     """
@@ -81,11 +83,12 @@ def proxy(engine: str, fault: Fault, after: Callable[[Request, bytes], bytes] = 
                     self._ask_engine(body, headers)
                 self.close_connection = True
                 return
-            if reply is not None:
+            if isinstance(reply, Reply):
                 self._send(reply.status, *reply.encode(request))
             else:
-                status, kept, text = self._ask_engine(body, headers)
-                self._send(status, kept, after(request, text))
+                asked = reply or request
+                status, kept, text = self._ask_engine(asked.body, asked.headers)
+                self._send(status, kept, after(asked, text))
 
         def _ask_engine(self, body: bytes, headers: dict[str, str]) -> tuple[int, list[tuple[str, str]], bytes]:
             connection = http.client.HTTPConnection(address, timeout=60)

@@ -194,4 +194,5 @@ def converge(aws: Aws, definition: Definition, settings: Settings, sources: Sequ
     remove("function", function.removals(aws, definition))
     remove("permission", permission.removals(aws, definition))
     remove("role", role.removals(aws, definition))
+    remove("API", http_api.duplicates(aws, definition, api_id))
     return api_id

@@ -10,7 +10,7 @@ import time
 from http import HTTPStatus
 
 from stack import http_client, tokens
-from stack.aws import Aws
+from stack.aws import Aws, Local
 from stack.deploy.steps import Change, Ensured
 from stack.errors import DeployError
 from stack.model import Definition
@@ -21,8 +21,9 @@ SHORTEN = "shorten"
 # No user has this name. Only a row with this owner is ever deleted.
 OWNER = CODE = "__deployment-probe__"
 TIMEOUT = 60  # seconds; a new API on AWS, or the first container of LocalStack, takes a while
+RIGHTS_TIMEOUT = 180  # seconds; until then, AWS may deny a function what its new role allows
 RETRY_AFTER = 0.2  # seconds
-TOKEN_LIFETIME = TIMEOUT + 60  # seconds
+TOKEN_LIFETIME = RIGHTS_TIMEOUT + 60  # seconds
 REPLACED_TIMEOUT = 5  # seconds; under traffic, an update ends a process that has just taken a request
 EVENT = {"version": "2.0", "requestContext": {"authorizer": {"lambda": {"userId": OWNER}}}}  # without a body
 NOT_YET = (  # the gateway's answers while the API or a function is starting
@@ -56,9 +57,9 @@ def _refuse_and_miss(aws: Aws, definition: Definition, settings: Settings, base_
     """
     token = tokens.sign(OWNER, settings.jwt_secret, time.time(), TOKEN_LIFETIME)
     authorization = {"Authorization": f"Bearer {token}"}
-    _expect(base_url, "POST", "shorten", (HTTPStatus.UNAUTHORIZED,), "{}", by_gateway=True)
-    _expect(base_url, "POST", "shorten", (HTTPStatus.FORBIDDEN,), "{}", authorization, by_gateway=True)
-    _expect(base_url, "GET", f"r/{CODE}", (HTTPStatus.NOT_FOUND,))
+    _expect(aws, base_url, "POST", "shorten", (HTTPStatus.UNAUTHORIZED,), "{}", by_gateway=True)
+    _expect(aws, base_url, "POST", "shorten", (HTTPStatus.FORBIDDEN,), "{}", authorization, by_gateway=True)
+    _expect(aws, base_url, "GET", f"r/{CODE}", (HTTPStatus.NOT_FOUND,))
     name = definition.function_name(SHORTEN)
     answer = aws["lambda"].invoke(FunctionName=name, Payload=json.dumps(EVENT).encode())
     said = answer["Payload"].read().decode(errors="replace")
@@ -78,8 +79,8 @@ def _shorten_and_follow(aws: Aws, definition: Definition, settings: Settings, ba
     )
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
-        _expect(base_url, "POST", "shorten", (HTTPStatus.CREATED, HTTPStatus.CONFLICT), body, headers)
-        _expect(base_url, "GET", f"r/{CODE}", (HTTPStatus.FOUND, HTTPStatus.NOT_FOUND))
+        _expect(aws, base_url, "POST", "shorten", (HTTPStatus.CREATED, HTTPStatus.CONFLICT), body, headers)
+        _expect(aws, base_url, "GET", f"r/{CODE}", (HTTPStatus.FOUND, HTTPStatus.NOT_FOUND))
     finally:
         with contextlib.suppress(dynamodb.exceptions.ConditionalCheckFailedException):  # already removed
             dynamodb.delete_item(
@@ -91,6 +92,7 @@ def _shorten_and_follow(aws: Aws, definition: Definition, settings: Settings, ba
 
 
 def _expect(
+    aws: Aws,
     base_url: str,
     method: str,
     path: str,
@@ -101,8 +103,9 @@ def _expect(
 ) -> None:
     """Ask until an answer has a right status, and comes from a function, or from the gateway where that is meant."""
     url = f"{base_url}/{path}"
+    local = isinstance(aws.target, Local)
     started = time.monotonic()
-    deadline = started + TIMEOUT
+    deadline = started + (TIMEOUT if local else RIGHTS_TIMEOUT)
     while True:
         try:
             answer = http_client.request(method, url, body, headers)
@@ -110,7 +113,8 @@ def _expect(
                 return
             starting = answer.by_gateway and answer.status in NOT_YET
             replaced = answer.status == HTTPStatus.BAD_GATEWAY and time.monotonic() < started + REPLACED_TIMEOUT
-            final = not (starting or replaced)
+            denied = answer.status == HTTPStatus.INTERNAL_SERVER_ERROR and not local  # AWS may be spreading its rights
+            final = not (starting or replaced or denied)
             text = " ".join(answer.body.decode(errors="replace").split())
             seen = f"answered {answer.status} instead of {right[0]}: {text or 'nothing'}"
         except OSError as error:

@@ -4,11 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from containers import Containers
 from dap import Editor
 from project import FUNCTION_NAMES, free_ports
 from session import session
-
-from .containers import Containers
 
 pytestmark = pytest.mark.compose
 READY = "watching lambdas/, stack/ and .env"

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 import wheels
-
-from .containers import SERVICE, Containers, last_error
+from containers import SERVICE, Containers, last_error
 
 pytestmark = pytest.mark.compose
 

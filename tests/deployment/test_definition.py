@@ -6,9 +6,11 @@ import subprocess
 
 import pytest
 
-from project import CHECKOUT, Project
+from project import CHECKOUT, DEFAULTS, Project
 from stack.checks import check, load
 from stack.definition import DEFINITION
+from stack.errors import DeployError
+from stack.settings import Settings
 
 SOURCE = (CHECKOUT / "stack/definition.py").read_text()
 LAST = next(line for line in SOURCE.splitlines(keepends=True) if line.startswith('        Function("authorizer", '))
@@ -57,6 +59,7 @@ SLIPS = {
     "Function(3)": "the name of a function must be text, not 3; put it in quotes",
     'Function("stats", variables={"LIMIT": 3})': "LIMIT in variables of 'stats' must be text, not 3; put it in quotes",
     'Function("stats", variables={"A-B": "c"})': "'A-B' in variables of 'stats' cannot be the name of an environment",
+    'Function("stats", variables={"AWS_REGION": "c"})': "'AWS_REGION' in variables of 'stats' is a name that Lambda",
     'Function("stats", variables=("A", "b"))': "variables of 'stats' must be a dictionary; write {'NAME': 'value'}",
     "...": "functions has ..., which is not a Function; remove it",
     '"stats"': "functions has 'stats', which is not a Function; write Function(…)",
@@ -83,6 +86,11 @@ ELSEWHERE = [
         "duplicate table 'shortlinks' (the first is on line 10); remove one of the two",
     ),
     ('function="authorizer"', 'function="gate"', "the authorizer's function 'gate' is not among the functions; add it"),
+    ('key="code"', f'key="{"x" * 256}"', "key of 'shortlinks' is too long; use at most 255 characters"),
+    ('api="shortener"', f'api="{"x" * 129}"', "cannot be an API's name; use 1 to 128 of A-Z a-z 0-9 _ . -"),
+    ('api="shortener"', 'api="my links"', "'my links' cannot be an API's name"),
+    ('stage="dev"', 'stage="v1.0"', "'v1.0' cannot be a stage name; use 1 to 128 of A-Z a-z 0-9 _ -"),
+    ('"jwt-auth"', f'"{"x" * 129}"', "cannot be an authorizer's name; use 1 to 128 of A-Z a-z 0-9 _ . -"),
     ("DEFINITION =", "STACK =", "DEFINITION is missing; write DEFINITION = Definition(…)"),
 ]
 
@@ -164,4 +172,11 @@ def test_names_over_the_limits_of_aws_are_refused_with_their_prefix() -> None:
     with pytest.raises(Exception, match=r"'x{60}-shorten' cannot be a function name"):
         check(DEFINITION.prefixed("x" * 60 + "-"))
     long = DEFINITION.prefixed("x" * 40)
+    check(long)
     assert len(long.role_name(DEFINITION.functions[0], "ap-southeast-2")) == 64
+
+
+def test_an_environment_over_the_limit_of_lambda_is_refused() -> None:
+    settings = Settings.from_environment({**DEFAULTS, "JWT_SECRET": "x" * 4096})
+    with pytest.raises(DeployError, match=r"the environment of 'authorizer' has \d+ bytes, and Lambda takes 4096: "):
+        DEFINITION.environment(DEFINITION.authorizer_function, settings)

@@ -35,7 +35,8 @@ def converge(aws: Aws, api_id: str, kind: Kind, desired: dict[str, Any], known_b
     """Make the API have exactly one part of this kind that is ours, with the desired settings.
 
     ``known_by`` is the setting by which ours is known again: nobody else gives it that value. Of
-    several the first is kept; the others were left by a call whose answer was lost, and are deleted.
+    several one is kept, the same in all builds; the others were left by a call whose answer was lost,
+    or by a build at the same time, and are deleted as soon as no route leads to them.
     """
     gateway = aws["apigatewayv2"]
     id_name = f"{kind.title()}Id"
@@ -46,14 +47,17 @@ def converge(aws: Aws, api_id: str, kind: Kind, desired: dict[str, Any], known_b
     found = ours()
     change = Change.UNCHANGED
     if not found:
-        getattr(gateway, f"create_{kind}")(ApiId=api_id, **desired)
+        created = getattr(gateway, f"create_{kind}")(ApiId=api_id, **desired)
         change = Change.CREATED
-        found = ours()  # more than one, if the answer was lost and the call tried again
-    (kept, current), *surplus = found.items()
+        # AWS lists it later. There are more than one if the answer was lost and the call tried again.
+        found = {created[id_name]: created, **ours()}
+    kept = min(found)
+    current = found.pop(kept)
     changed = change if change is Change.CREATED else Change.UPDATED
     with NotSent.known_as(kept):
-        for part_id, _ in surplus:
-            with contextlib.suppress(gateway.exceptions.NotFoundException):  # another build was faster
+        for part_id in found:
+            # Another build was faster, or a route leads to it.
+            with contextlib.suppress(gateway.exceptions.NotFoundException, gateway.exceptions.ConflictException):
                 getattr(gateway, f"delete_{kind}")(ApiId=api_id, **{id_name: part_id})
             change = changed
         if drift(current, desired):

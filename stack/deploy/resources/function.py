@@ -26,7 +26,14 @@ MEMORY = 256  # MiB
 
 LOOK_EVERY = 0.1  # seconds
 ACTIVE_TIMEOUT = 60  # seconds; on AWS a function of this size takes a few
-NEW_ROLE_TIMEOUT = 30  # seconds; until IAM has made a new role known to Lambda
+NEW_ROLE_TIMEOUT = 180  # seconds; IAM takes up to two minutes to make a new role known to Lambda
+NEW_ROLE_PAUSE = 1  # seconds
+# What Lambda says until then, as Terraform's provider has met it.
+NEW_ROLE = (
+    "role defined for the function cannot be assumed",
+    "execution role does not have permissions",
+    "KMS key is invalid for CreateGrant",
+)
 
 
 def ensure(
@@ -189,17 +196,8 @@ def _create(
 ) -> dict[str, Any]:
     zipped = {"ZipFile": code["ZipFile"]}
     architecture = {key: value for key, value in code.items() if key not in zipped}
-    deadline = time.monotonic() + NEW_ROLE_TIMEOUT
-    while True:
-        try:
-            created: dict[str, Any] = client.create_function(
-                FunctionName=name, Code=zipped, Tags=tags, **architecture, **desired
-            )
-            return created
-        except client.exceptions.InvalidParameterValueException as error:
-            if "cannot be assumed" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(1)
+    arguments = {"FunctionName": name, "Code": zipped, "Tags": tags, **architecture, **desired}
+    return _once_role_is_known(client, client.create_function, arguments)
 
 
 def _update(client: Any, operation: Any, **arguments: Any) -> None:
@@ -208,10 +206,29 @@ def _update(client: Any, operation: Any, **arguments: Any) -> None:
     Raises WaiterError if that does not end.
     """
     try:
-        operation(**arguments)
+        _once_role_is_known(client, operation, arguments)
     except client.exceptions.ResourceConflictException:
         _wait(client, arguments["FunctionName"])
-        operation(**arguments)
+        _once_role_is_known(client, operation, arguments)
+
+
+def _once_role_is_known(client: Any, operation: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Call the operation again while Lambda does not know a new role. Raise DeployError if that does not end."""
+    deadline = time.monotonic() + NEW_ROLE_TIMEOUT
+    while True:
+        try:
+            answer: dict[str, Any] = operation(**arguments)
+            return answer
+        except client.exceptions.InvalidParameterValueException as error:
+            if not any(text in str(error) for text in NEW_ROLE):
+                raise
+            if time.monotonic() > deadline:
+                name = arguments["FunctionName"]
+                raise DeployError(
+                    f"function {name} cannot use its role {arguments['Role'].rpartition('/')[2]} after "
+                    f"{NEW_ROLE_TIMEOUT} s: build again, and if that does not help, look at the role in IAM ({error})"
+                ) from error
+        time.sleep(NEW_ROLE_PAUSE)
 
 
 def _wait(client: Any, name: str) -> None:

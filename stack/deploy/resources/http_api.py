@@ -3,6 +3,9 @@
 https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis.html
 """
 
+import contextlib
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,6 +20,9 @@ from stack.settings import Settings
 PREFLIGHT_MAX_AGE = 300  # seconds
 # LocalStack's tag and MiniStack's: they take the API's ID from it. AWS does not.
 ID_TAGS = ("_custom_id_", "ms-custom-id")
+LISTED_TIMEOUT = 30  # seconds; AWS lists a new API a few seconds later
+LISTED_PAUSE = 0.5  # seconds
+CREATED_DATE_UNIT = 1  # seconds; of APIs made in the same second, none is older
 
 
 def ensure(aws: Aws, definition: Definition, settings: Settings) -> Ensured:
@@ -38,7 +44,9 @@ def ensure(aws: Aws, definition: Definition, settings: Settings) -> Ensured:
                 f"the API ID {definition.api_id} is taken, but not in {aws.region}: set AWS_DEFAULT_REGION to the "
                 "region in which the stack was built, or wipe the engine's data (scripts/down.sh --wipe)"
             ) from error
-        return Ensured(Change.CREATED, created["ApiId"])
+        if created["ApiId"] == definition.api_id:
+            return Ensured(Change.CREATED, definition.api_id)
+        return _oldest(aws, definition, created["ApiId"])
     api_id = current["ApiId"]
     change = Change.UNCHANGED
     with NotSent.known_as(api_id):
@@ -52,13 +60,19 @@ def ensure(aws: Aws, definition: Definition, settings: Settings) -> Ensured:
     return Ensured(change, api_id)
 
 
+def duplicates(aws: Aws, definition: Definition, api_id: str) -> Removals:
+    """Yield what removes other APIs with this stack's mark, which builds at the same time have left."""
+    gateway = aws["apigatewayv2"]
+    for api in list(api_parts.pages(gateway.get_apis)):
+        if api["ApiId"] != api_id and mark.is_on(aws, definition, api.get("Tags") or {}):
+            yield _title(api), _delete(aws, api)
+
+
 def removals(aws: Aws, definition: Definition) -> Removals:
     """Yield what removes the API, of which its stage, routes, integrations and authorizer are parts."""
-    gateway = aws["apigatewayv2"]
     alike, ours = _alike_and_ours(aws, definition)
     for api in ours:
-        delete = partial(gateway.delete_api, ApiId=api["ApiId"])
-        yield _title(api), removal(delete, gateway.exceptions.NotFoundException)
+        yield _title(api), _delete(aws, api)
     for api in alike:
         if api not in ours:
             yield _title(api), left
@@ -70,6 +84,11 @@ def endpoint(aws: Aws, api_id: str) -> tuple[str, bool]:
     return api["ApiEndpoint"], not api.get("DisableExecuteApiEndpoint")
 
 
+def _delete(aws: Aws, api: dict[str, Any]) -> Callable[[], Ensured]:
+    gateway = aws["apigatewayv2"]
+    return removal(partial(gateway.delete_api, ApiId=api["ApiId"]), gateway.exceptions.NotFoundException)
+
+
 def _find(aws: Aws, definition: Definition) -> dict[str, Any] | None:
     """Return this stack's API, by its mark; raise DeployError if there is only somebody else's under its name or ID.
 
@@ -79,7 +98,9 @@ def _find(aws: Aws, definition: Definition) -> dict[str, Any] | None:
     alike, ours = _alike_and_ours(aws, definition)
     if alike and not ours:
         raise mark.stranger("API", _title(alike[0]))
-    return min(ours, key=lambda api: (api["ApiId"] != definition.api_id, api["CreatedDate"]), default=None)
+    return min(
+        ours, key=lambda api: (api["ApiId"] != definition.api_id, api["CreatedDate"], api["ApiId"]), default=None
+    )
 
 
 def _alike_and_ours(aws: Aws, definition: Definition) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -96,6 +117,27 @@ def _alike_and_ours(aws: Aws, definition: Definition) -> tuple[list[dict[str, An
 
 def _title(api: dict[str, Any]) -> str:
     return f"{api['Name']} ({api['ApiId']})"
+
+
+def _oldest(aws: Aws, definition: Definition, created_id: str) -> Ensured:
+    """Return this stack's oldest API, and delete the one that was created if that is another.
+
+    Where the endpoint chooses the ID, another build may have created an API that was not listed yet.
+    Once ours is listed, and a moment later, so is every older one.
+    """
+    gateway = aws["apigatewayv2"]
+    deadline = time.monotonic() + LISTED_TIMEOUT
+    listed = False
+    while not listed and time.monotonic() < deadline:
+        time.sleep(LISTED_PAUSE)
+        listed = any(api["ApiId"] == created_id for api in api_parts.pages(gateway.get_apis))
+    time.sleep(CREATED_DATE_UNIT)
+    oldest = _find(aws, definition)
+    if oldest is None or oldest["ApiId"] == created_id:
+        return Ensured(Change.CREATED, created_id)
+    with contextlib.suppress(gateway.exceptions.NotFoundException):  # another build was faster
+        gateway.delete_api(ApiId=created_id)
+    return Ensured(Change.UNCHANGED, oldest["ApiId"])
 
 
 def _is_marked(aws: Aws, definition: Definition, api: dict[str, Any], look: bool = True) -> bool:
@@ -131,6 +173,7 @@ def _configuration(definition: Definition, settings: Settings) -> dict[str, Any]
     return {
         "Name": definition.stack_name,
         "CorsConfiguration": {
+            "AllowCredentials": False,  # AWS answers with it, given or not
             "AllowOrigins": list(settings.cors_allow_origins),
             "AllowMethods": sorted(methods),
             "AllowHeaders": ["authorization", "content-type"],

@@ -4,6 +4,8 @@ Those of this stack have their key as their operation's name too, and so are kno
 https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-routes.html
 """
 
+import contextlib
+import re
 from functools import partial
 
 from stack.aws import Aws
@@ -26,10 +28,22 @@ def ensure(aws: Aws, api_id: str, route: Route, integration_id: str, authorizer_
     }
     if route.authorized:
         desired |= {"AuthorizationType": "CUSTOM", "AuthorizerId": authorizer_id}
-    for part in api_parts.find(aws, api_id, "route").values():
-        if part["RouteKey"] == route.key and part.get("OperationName") != route.key:
-            raise mark.stranger("route", route.key)
+    gateway = aws["apigatewayv2"]
+    for one, part in api_parts.find(aws, api_id, "route").items():
+        key = part["RouteKey"]
+        if shape(key) != shape(route.key):
+            continue
+        if part.get("OperationName") != key:
+            raise mark.stranger("route", key)
+        if key != route.key:  # a path variable got another name: AWS takes only one of the two routes
+            with contextlib.suppress(gateway.exceptions.NotFoundException):  # another build was faster
+                gateway.delete_route(ApiId=api_id, RouteId=one)
     return api_parts.converge(aws, api_id, "route", desired, "OperationName")
+
+
+def shape(key: str) -> str:
+    """Return a route's key without the names of its path variables, which AWS does not tell apart."""
+    return re.sub(r"{[^}+]*", "{…", key)
 
 
 def removals(aws: Aws, definition: Definition, api_id: str) -> Removals:
