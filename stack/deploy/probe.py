@@ -1,6 +1,6 @@
 """The last step: ask the API through the gateway, as a client would.
 
-That proves all three functions, and warms them, before the API's URL is published. Tokens of an
+That proves shorten, redirect and authorizer, and warms them, before the API's URL is published. Tokens of an
 identity provider cannot be had here: with one, the probe shows what takes no token.
 """
 
@@ -41,7 +41,7 @@ def step(settings: Settings) -> str:
 
 
 def ensure(aws: Aws, definition: Definition, settings: Settings, base_url: str) -> Ensured:
-    """Show that the API at ``base_url`` answers with all three functions. Raise DeployError if one does not."""
+    """Show that the API at ``base_url`` answers. Raise DeployError if one does not."""
     if settings.identity_provider:
         _refuse_and_miss(aws, definition, settings, base_url)
     else:
