@@ -14,4 +14,5 @@ chosen=$("$python" -m stack.commands.up choose) || exit 1
 say "${chosen#* }"
 engine=${chosen%% *}
 [ "$engine" = docker ] || need embedded dev # what the other scripts need too, so that they run offline later
+[ "$IDENTITY_PROVIDER" != cognito ] || need cognito # before the engine starts, which signs with a package of it
 exec "$python" -m stack.commands.up "$engine"

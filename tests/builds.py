@@ -52,7 +52,7 @@ def run(
             definition = definition.prefixed(read.name_prefix)
             check(definition)
             target = Local(int(engine.rsplit(":", 1)[1]), read.aws_default_region)
-            aws = Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), target)
+            aws = Aws(tuple({*build.TABLE_SERVICES, *build.api_services(read)}), target)
             build.build_table(aws, definition)
             build.build_api(aws, definition, read)
         except EXPLAINED as failure:

@@ -52,14 +52,14 @@ def _build_locally(parts: tuple[str, ...]) -> None:
     target = Local(int(os.environ.get("GATEWAY_PORT") or 4566), settings.aws_default_region)
     definition = checks.load(settings.name_prefix)
     region.check(target, definition)
-    _build(parts, definition, settings, Aws(_services(parts), target))
+    _build(parts, definition, settings, Aws(_services(parts, settings), target))
 
 
 def _build_remotely(parts: tuple[str, ...]) -> None:
     settings = Settings.from_environment(dotenv.load())
     _refuse_weak_tokens(settings)
     definition = checks.load(settings.name_prefix)
-    aws = Aws(_services(parts), Remote())
+    aws = Aws(_services(parts, settings), Remote())
     # The local stack's outputs stay what they are.
     settings = dataclasses.replace(settings, outputs_dir=settings.outputs / f"{aws.account}-{aws.region}")
     if "api" in parts:
@@ -94,8 +94,8 @@ def _unlisted(definition: Definition, lambdas: Path) -> list[str]:
     ]
 
 
-def _services(parts: tuple[str, ...]) -> tuple[str, ...]:
-    services = {"table": build.TABLE_SERVICES, "api": build.API_SERVICES}
+def _services(parts: tuple[str, ...], settings: Settings) -> tuple[str, ...]:
+    services = {"table": build.TABLE_SERVICES, "api": build.api_services(settings)}
     return tuple(dict.fromkeys(name for part in parts for name in services[part]))
 
 

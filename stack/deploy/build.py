@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from stack import outputs
@@ -20,13 +20,19 @@ from stack.deploy.resources import (
     route,
     stage,
     table,
+    user_pool,
 )
 from stack.deploy.steps import Ensured, side_by_side
 from stack.model import Definition, Function
-from stack.settings import Settings
+from stack.settings import COGNITO, Settings
 
 TABLE_SERVICES = ("dynamodb", "lambda", "sts")
 API_SERVICES = ("sts", "iam", "lambda", "apigatewayv2", "dynamodb")
+
+
+def api_services(settings: Settings) -> tuple[str, ...]:
+    """Return the services of AWS that the API is built with."""
+    return (*API_SERVICES, user_pool.SERVICE) if settings.identity_provider == COGNITO else API_SERVICES
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
     """
     engine_url = aws.endpoints.get("apigatewayv2")  # None for AWS itself
     outputs.check(settings.outputs)
-    sources = read_sources(definition, settings)
+    sources = read_sources(aws, definition, settings)
     for one in definition.tables:
         table.require(aws, definition, one)
     check_sources(aws, definition, sources, engine_url)
@@ -75,11 +81,12 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
     return public_url
 
 
-def read_sources(definition: Definition, settings: Settings) -> list[Source]:
+def read_sources(aws: Aws, definition: Definition, settings: Settings) -> list[Source]:
     """Read the code and the environment of every function. Raises PackageError and DeployError."""
+    packages = [package.build(settings.lambdas, one.name) for one in definition.functions]
     return [
-        Source(one, package.build(settings.lambdas, one.name), definition.environment(one, settings))
-        for one in definition.functions
+        Source(one, code, user_pool.environment(aws, definition, settings, one))
+        for one, code in zip(definition.functions, packages, strict=True)
     ]
 
 
@@ -96,6 +103,9 @@ def _converge(aws: Aws, definition: Definition, settings: Settings, sources: Seq
     functions = definition.functions
     routed = [one for one in functions if one.routes]
     gate = definition.authorizer_function
+
+    if settings.identity_provider == COGNITO:
+        sources = _with_user_pool(aws, definition, settings, sources)
 
     with side_by_side() as steps:
         roles = {
@@ -149,6 +159,18 @@ def _converge(aws: Aws, definition: Definition, settings: Settings, sources: Seq
     _remove("permission", permission.removals(aws, definition))
     _remove("role", role.removals(aws, definition))
     return api_id
+
+
+def _with_user_pool(
+    aws: Aws, definition: Definition, settings: Settings, sources: Sequence[Source]
+) -> Sequence[Source]:
+    """Bring the user pool and its client to where they should be; return the sources with what the authorizer needs."""
+    name = definition.stack_name
+    with side_by_side() as steps:
+        pool = steps.start("user pool", name, partial(user_pool.ensure, aws, definition))
+    with side_by_side() as steps:
+        steps.start("pool client", name, partial(user_pool.ensure_client, aws, definition, pool.result()))
+    return [replace(one, environment=user_pool.environment(aws, definition, settings, one.function)) for one in sources]
 
 
 def _remove(kind: str, removals: Removals) -> None:

@@ -20,7 +20,7 @@ if sys.argv[1:] == ["restore"]:
     os.environ["PERSIST_STATE"] = "1"  # which MiniStack reads when it is imported
 
 from stack import outputs
-from stack.engine import gate, logs, names, shutdown, state, workers
+from stack.engine import gate, logs, names, shutdown, state, users, workers
 from stack.engine.journal import FullError
 from stack.engine.tables import Tables
 from stack.settings import PROJECT, Settings
@@ -50,7 +50,8 @@ def main(arguments: list[str]) -> None:
         names.restore_services_with(lambda: state.restore_services(folder))
     names.find_hooks_in(str(PROJECT / "init"), HOOKS_IN_IMAGE)
     names.give_each_request_one_id()
-    names.serve_with(lambda application: Lifespan(gate.Gate(application, workers.MARK.encode()), tables, settings))
+    mark = workers.MARK.encode()
+    names.serve_with(lambda application: Lifespan(gate.Gate(users.Saved(application), mark), tables, settings))
     starter.close()
     shutdown.leave_nothing_behind(settings.outputs, settings.host_port)
     sys.stdout.flush()

@@ -29,7 +29,7 @@ NAMES = {
     "app": "app main _collect_scripts _ready_scripts_state _version _state_map _get_module _load_persisted_state",
     "core.lambda_runtime": "Worker subprocess _workers _lock acquire_worker ensure_spawned release_worker",
     "core.lambda_runtime.Worker": "_read_stderr _drain_stderr _drain_stderr_bounded invoke",
-    "core.persistence": "load_state _state_format_version",
+    "core.persistence": "load_state save_state _state_format_version",
     "services.apigateway": "new_uuid handle_execute",
     "services.dynamodb": "handle_request reset get_state _restore_state _set_item _remove_item _txn_token_store "
     "_update_counts _INDEX_MEMBERS " + " ".join(STORES),
@@ -92,6 +92,11 @@ def restore_service(key: str) -> None:
     """Load the saved state of one service, if there is any."""
     if key in app._state_map and (state := persistence.load_state(key)):
         app._get_module(app._state_map[key]).load_persisted_state(state)
+
+
+def save_service(key: str) -> None:
+    """Save the state of one service now."""
+    persistence.save_state(key, app._get_module(app._state_map[key]).get_state())
 
 
 def services() -> list[str]:
