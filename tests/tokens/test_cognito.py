@@ -10,6 +10,7 @@ import jwt
 import pytest
 
 import builds
+from engine_proxy import Reply, Request, proxy
 from project import TLS, Project, Stack
 from stack.aws import Aws, Local
 from stack.definition import DEFINITION
@@ -241,3 +242,30 @@ def test_the_tokens_verify_as_the_pool_publishes_them(project: Project, cognito:
     claims = jwt.decode(token, jwt.PyJWK(key), algorithms=["RS256"])
     assert claims["iss"] == f"https://cognito-idp.us-east-1.amazonaws.com/{pool_of(cognito)['Id']}"
     assert claims["client_id"] == client_of(cognito, pool_of(cognito)["Id"])["ClientId"]
+
+
+def test_an_engine_without_cognito_is_one_line(project: Project) -> None:
+    """Answer as LocalStack does below the plan that has Cognito."""
+    message = "The API for service cognito-idp is either not included in your current license plan or has not yet"
+
+    def fault(request: Request) -> Reply | None:
+        target = request.headers.get("x-amz-target", "")
+        return Reply(501, "InternalFailure", message) if target.startswith("AWSCognitoIdentityProvider") else None
+
+    with proxy(project.engine, fault) as engine:
+        error = builds.run(project, engine=engine, attempts=1, settings=COGNITO).error
+    assert error.startswith("this engine has no Cognito")
+    assert "leave IDENTITY_PROVIDER empty" in error
+
+
+def test_an_engine_that_cannot_sign_is_one_line(project: Project) -> None:
+    """Publish what MiniStack does without the package cryptography: a key that is none."""
+
+    def without_keys(request: Request, body: bytes) -> bytes:
+        return b'{"keys": [{"kty": "RSA", "n": "wJUEhGbA", "e": "AQAB"}]}' if "jwks.json" in request.path else body
+
+    with proxy(project.engine, lambda _: None, without_keys) as engine:
+        error = builds.run(project, engine=engine, settings=COGNITO).error
+    assert error.startswith("the engine signs no tokens")
+    assert "run scripts/down.sh, then scripts/up.sh" in error
+    assert builds.run(project, settings=COGNITO).error == ""
