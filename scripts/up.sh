@@ -16,4 +16,5 @@ engine=${chosen%% *}
 [ "$engine" = docker ] || need embedded dev # what the other scripts need too, so that they run offline later
 # shellcheck disable=SC2119 # .venv alone, for its pip
 [ -z "$(compgen -G 'lambdas/requirements.txt')$(compgen -G 'lambdas/*/requirements.txt')" ] || need
+[ "$IDENTITY_PROVIDER" != cognito ] || need cognito # before the engine starts, which signs with a package of it
 exec "$python" -m stack.commands.up "$engine"

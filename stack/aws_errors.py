@@ -77,4 +77,9 @@ def _explain_answer(error: sdk.ClientError) -> str:
             "Set LOCALSTACK_AUTH_TOKEN to a token of such a plan in .env, or leave it empty to run MiniStack. "
             f"({error.operation_name}: {code})"
         )
+    if error.operation_name == "ListUserPools":
+        return (
+            "this engine has no Cognito (LocalStack includes it in some plans): "
+            f"leave IDENTITY_PROVIDER empty, or set it to another issuer. ({error.operation_name}: {code})"
+        )
     return f"the endpoint does not implement {error.operation_name}: {code}: {message}"

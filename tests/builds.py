@@ -56,7 +56,7 @@ def run(
             definition = definition.prefixed(read.name_prefix)
             check(definition)
             local = Local(int(engine.rsplit(":", 1)[1]), read.aws_default_region)
-            aws = Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), target or local)
+            aws = Aws(tuple({*build.TABLE_SERVICES, *build.api_services(read)}), target or local)
             build.build_table(aws, definition, read)
             build.build_api(aws, definition, read)
         except EXPLAINED as failure:
@@ -70,7 +70,9 @@ def plan(project: Project, definition: Definition = DEFINITION, engine: str = ""
     read = Settings.from_environment({**DEFAULTS, **project.settings, **changes})
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        build.plan(Aws(tuple({*build.TABLE_SERVICES, *build.API_SERVICES}), target, only_look=True), definition, read)
+        build.plan(
+            Aws(tuple({*build.TABLE_SERVICES, *build.api_services(read)}), target, only_look=True), definition, read
+        )
     return Done(printed.getvalue(), "")
 
 

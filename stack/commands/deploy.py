@@ -74,7 +74,7 @@ def _deploy(arguments: argparse.Namespace) -> None:
     if not arguments.action:
         _refuse_weak_tokens(arguments, settings, target)
     definition = checks.load(settings.name_prefix)
-    services = removal.SERVICES if arguments.action else tuple({*build.TABLE_SERVICES, *build.API_SERVICES})
+    services = tuple({*build.TABLE_SERVICES, *build.api_services(settings)})
     looking = Aws(services, target, only_look=True)
     if arguments.aws and looking.account != arguments.account:
         raise DeployError(
@@ -86,7 +86,7 @@ def _deploy(arguments: argparse.Namespace) -> None:
     folder = settings.outputs / _folder(arguments, looking)
     print(f"==> {arguments.action or 'build'}: account {looking.account}, {looking.region}, {looking}", flush=True)
     if arguments.action:
-        removal.remove_stack(looking, definition, arguments.with_table)
+        removal.remove_stack(looking, definition, settings, arguments.with_table)
     else:
         packages.install(settings.lambdas, packages.of_engine(looking.endpoints.get("lambda")))
         build.plan(looking, definition, settings)
@@ -192,7 +192,7 @@ def _remove(aws: Aws, definition: Definition, settings: Settings, folder: Path, 
     if folder.is_dir():
         with outputs.turn(folder):
             outputs.withdraw(folder)
-    removal.remove_stack(aws, definition, with_tables)
+    removal.remove_stack(aws, definition, settings, with_tables)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
     kept = "" if with_tables else "; its tables stay (--with-table removes them)"

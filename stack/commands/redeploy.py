@@ -26,11 +26,12 @@ from stack.commands.dev import DONE, ENGINE_GONE, READY
 from stack.deploy import loading, package
 from stack.deploy.package import Package
 from stack.deploy.resources import function as functions
+from stack.deploy.resources import user_pool
 from stack.deploy.steps import Change, Ensured, side_by_side
 from stack.engine import neighbours
 from stack.errors import DeployError, PackageError
 from stack.model import Definition, Function
-from stack.settings import PROJECT, Settings
+from stack.settings import COGNITO, PROJECT, Settings
 
 FAILED = "failed"  # an outcome: it is unknown what serves
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -40,7 +41,8 @@ class Redeployment:
     """The functions, whose code is replaced as it is saved; ``serving`` is the last code of each that loads."""
 
     def __init__(self, target: Local, definition: Definition, settings: Settings) -> None:
-        self.aws = Aws(("sts", "iam", "lambda"), target)
+        services = ("sts", "iam", "lambda", *([user_pool.SERVICE] if settings.identity_provider == COGNITO else []))
+        self.aws = Aws(services, target)
         self.target, self.definition, self.settings = target, definition, settings
         self.python = packages.of_engine(target.url)
         self.serving: dict[str, Package] = {}
@@ -79,7 +81,7 @@ class Redeployment:
 
     def _replace(self, function: Function, code: Package) -> Ensured:
         """Replace a function's code. Code that cannot be loaded is found out before anything is touched."""
-        environment = self.definition.environment(function, self.settings)
+        environment = user_pool.environment(self.aws, self.definition, self.settings, function)
         loading.ensure(self.aws, self.definition, function, code, environment, self.target.url)
         role_name = self.definition.role_name(function, self.aws.region)
         role_arn = self.aws["iam"].get_role(RoleName=role_name)["Role"]["Arn"]

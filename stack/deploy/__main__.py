@@ -48,7 +48,7 @@ def _build(parts: tuple[str, ...]) -> None:
     target = Local(int(os.environ.get("GATEWAY_PORT") or 4566), settings.aws_default_region)
     definition = checks.load(settings.name_prefix)
     region.check(target, definition)
-    aws = Aws(_services(parts), target)
+    aws = Aws(_services(parts, settings), target)
     # The engine logs what follows behind a prefix of its own: the empty line keeps the columns straight.
     print(f"\n==> {' and '.join(parts)}: account {aws.account}, {aws.region}, {aws}", flush=True)
     if "table" in parts:
@@ -63,8 +63,8 @@ def _build(parts: tuple[str, ...]) -> None:
         print(f"    try: {FIRST_REQUEST.format(url=url, token=token)}")
 
 
-def _services(parts: tuple[str, ...]) -> tuple[str, ...]:
-    services = {"table": build.TABLE_SERVICES, "api": build.API_SERVICES}
+def _services(parts: tuple[str, ...], settings: Settings) -> tuple[str, ...]:
+    services = {"table": build.TABLE_SERVICES, "api": build.api_services(settings)}
     return tuple(dict.fromkeys(name for part in parts for name in services[part]))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from stack import outputs, packages
@@ -22,14 +22,19 @@ from stack.deploy.resources import (
     route,
     stage,
     table,
+    user_pool,
 )
 from stack.deploy.steps import Ensured, side_by_side
 from stack.model import Definition, Function
-from stack.packages import Target
-from stack.settings import Settings
+from stack.settings import COGNITO, Settings
 
 TABLE_SERVICES = ("dynamodb", "lambda", "sts")
 API_SERVICES = ("sts", "iam", "lambda", "apigatewayv2", "dynamodb", "logs", "cloudwatch")
+
+
+def api_services(settings: Settings) -> tuple[str, ...]:
+    """Return the services of AWS that the API is built with."""
+    return (*API_SERVICES, user_pool.SERVICE) if settings.identity_provider == COGNITO else API_SERVICES
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
     """
     engine_url = aws.endpoints.get("apigatewayv2")  # None for AWS itself
     outputs.check(settings.outputs)
-    sources = read_sources(definition, settings, packages.of_engine(engine_url))
+    sources = read_sources(aws, definition, settings)
     for one in definition.tables:
         table.require(aws, definition, one)
     check_sources(aws, definition, sources, engine_url)
@@ -84,8 +89,7 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
 def plan(looking: Aws, definition: Definition, settings: Settings) -> None:
     """Print what a build would do, with clients that only look. Raises DeployError."""
     build_table(looking, definition, settings)
-    sources = read_sources(definition, settings, packages.of_engine(looking.endpoints.get("lambda")))
-    converge(looking, definition, settings, sources)
+    converge(looking, definition, settings, read_sources(looking, definition, settings))
 
 
 def warnings(definition: Definition, settings: Settings) -> list[str]:
@@ -98,11 +102,13 @@ def warnings(definition: Definition, settings: Settings) -> list[str]:
     ]
 
 
-def read_sources(definition: Definition, settings: Settings, target: Target) -> list[Source]:
+def read_sources(aws: Aws, definition: Definition, settings: Settings) -> list[Source]:
     """Read the code and the environment of every function. Raises PackageError and DeployError."""
+    target = packages.of_engine(aws.endpoints.get("lambda"))
+    read = [package.build(settings.lambdas, one.name, target) for one in definition.functions]
     return [
-        Source(one, package.build(settings.lambdas, one.name, target), definition.environment(one, settings))
-        for one in definition.functions
+        Source(one, code, user_pool.environment(aws, definition, settings, one))
+        for one, code in zip(definition.functions, read, strict=True)
     ]
 
 
@@ -122,6 +128,9 @@ def converge(aws: Aws, definition: Definition, settings: Settings, sources: Sequ
     functions = definition.functions
     routed = [one for one in functions if one.routes]
     gate = definition.authorizer_function
+
+    if settings.identity_provider == COGNITO:
+        sources = _with_user_pool(aws, definition, settings, sources)
 
     with side_by_side() as steps:
         roles = {
@@ -196,3 +205,15 @@ def converge(aws: Aws, definition: Definition, settings: Settings, sources: Sequ
     remove("role", role.removals(aws, definition))
     remove("API", http_api.duplicates(aws, definition, api_id))
     return api_id
+
+
+def _with_user_pool(
+    aws: Aws, definition: Definition, settings: Settings, sources: Sequence[Source]
+) -> Sequence[Source]:
+    """Bring the user pool and its client to where they should be; return the sources with what the authorizer needs."""
+    name = definition.stack_name
+    with side_by_side() as steps:
+        pool = steps.start("user pool", name, partial(user_pool.ensure, aws, definition))
+    with side_by_side() as steps:
+        steps.start("pool client", name, partial(user_pool.ensure_client, aws, definition, pool.result()))
+    return [replace(one, environment=user_pool.environment(aws, definition, settings, one.function)) for one in sources]

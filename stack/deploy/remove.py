@@ -1,14 +1,13 @@
 """The order of the removal: what leads to a resource goes before it."""
 
 from stack.aws import Aws
-from stack.deploy.resources import alarm, function, http_api, log_group, remove, role, table
+from stack.deploy.resources import alarm, function, http_api, log_group, remove, role, table, user_pool
 from stack.model import Definition
+from stack.settings import COGNITO, Settings
 
-SERVICES = ("sts", "iam", "lambda", "apigatewayv2", "dynamodb", "logs", "cloudwatch")
 
-
-def remove_stack(aws: Aws, definition: Definition, with_tables: bool) -> None:
-    """Remove all that carries the stack's mark. The tables, which may hold data, only go ``with_tables``.
+def remove_stack(aws: Aws, definition: Definition, settings: Settings, with_tables: bool) -> None:
+    """Remove all that carries the stack's mark. What holds data, tables and users, only goes ``with_tables``.
 
     Run again, it removes what is left. With clients that only look, the steps say what they would do.
     """
@@ -19,3 +18,5 @@ def remove_stack(aws: Aws, definition: Definition, with_tables: bool) -> None:
     remove("role", role.removals(aws, definition, everything=True))
     remove("log group", log_group.removals(aws, definition))
     remove("table", tables)
+    if with_tables and settings.identity_provider == COGNITO:
+        remove("user pool", user_pool.removals(aws, definition))

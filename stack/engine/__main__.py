@@ -20,7 +20,7 @@ if sys.argv[1:] == ["restore"]:
     os.environ["PERSIST_STATE"] = "1"  # which MiniStack reads when it is imported
 
 from stack import outputs, packages
-from stack.engine import debugger, gate, health, logs, names, shutdown, state, workers
+from stack.engine import debugger, gate, health, logs, names, shutdown, state, users, workers
 from stack.engine.journal import FullError
 from stack.engine.tables import Tables
 from stack.errors import DeployError
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> None:
     names.save_with(unsaved.append)
 
     def wrapped(application: gate.Application) -> gate.Application:
-        return Lifespan(gate.Gate(application, workers.MARK.encode()), tables, settings, unsaved)
+        return Lifespan(gate.Gate(users.Saved(application), workers.MARK.encode()), tables, settings, unsaved)
 
     debugger.listen(settings.host_port)
     names.serve_with(wrapped)

@@ -34,7 +34,7 @@ NAMES = {
     "core.lambda_runtime": "Worker subprocess _workers _lock acquire_worker ensure_spawned release_worker "
     "invalidate_worker",
     "core.lambda_runtime.Worker": "_read_stderr _drain_stderr _drain_stderr_bounded invoke",
-    "core.persistence": "load_state _state_format_version logger",
+    "core.persistence": "load_state save_state _state_format_version logger",
     "services.apigateway": "new_uuid handle_execute",
     "services.lambda_svc": "_functions CODE_BLOB_DIR",
     "services.dynamodb": "handle_request reset get_state _restore_state _set_item _remove_item _txn_token_store "
@@ -99,6 +99,11 @@ def restore_service(key: str) -> None:
     """Load the saved state of one service, if there is any."""
     if key in app._state_map and (state := persistence.load_state(key)):
         app._get_module(app._state_map[key]).load_persisted_state(state)
+
+
+def save_service(key: str) -> None:
+    """Save the state of one service now."""
+    persistence.save_state(key, app._get_module(app._state_map[key]).get_state())
 
 
 def services() -> list[str]:
