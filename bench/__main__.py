@@ -17,6 +17,7 @@ SECTIONS: dict[str, Section] = {
     "builds": builds.measure_builds,
     "edits": builds.measure_edits,
     "requests": load.measure_requests,
+    "lists": load.measure_lists,
 }
 
 

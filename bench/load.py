@@ -29,6 +29,8 @@ FOLDER = Path(__file__).parent / "references"
 FLOOR, TUTORIAL = "floor", "tutorial"  # folders of references/
 TABLE = "shortlinks"  # as the tutorial's handler has it
 LINK = {"long_url": "https://example.com/", "code": "bench"}
+OWNER, OWNED, PAGE = "bench-list", 10_000, 100  # the owner, how many links are theirs, how many are listed
+BATCH = 25  # items that BatchWriteItem takes
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,45 @@ def shots(stack: Stack, base: str) -> Iterator[Shot]:
     yield Shot("HEAD /r/{code}", "HEAD", f"{stack.url}/r/{LINK['code']}", 302)
     yield Shot("GET /r/unknown", "GET", f"{stack.url}/r/bench-unknown", 404)
     yield Shot("POST /shorten", "POST", f"{stack.url}/shorten", 201, link)
+
+
+def measure_lists(setting: Setting) -> Rows:
+    """Measure a page of many own links, the first and one in the middle, and a link. Raise Failed at a wrong answer."""
+    stack = setting.stack
+    codes = [f"{OWNER}-{number:05}" for number in range(OWNED)]
+    say(f"{OWNED} links")
+    for start in range(0, OWNED, BATCH):
+        items = [
+            {
+                "code": {"S": code},
+                "long_url": {"S": LINK["long_url"]},
+                "owner_id": {"S": OWNER},
+                "click_count": {"N": "0"},
+            }
+            for code in codes[start : start + BATCH]
+        ]
+        writes = [{"PutRequest": {"Item": item}} for item in items]
+        stack.client("dynamodb").batch_write_item(RequestItems={TABLE: writes})
+    token = {"Authorization": f"Bearer {stack.token(OWNER)}"}
+    following = ""
+    with stack.http(headers=token) as client:
+        for _ in range(OWNED // PAGE // 2):
+            following = f"&next={client.get(f'/links?limit={PAGE}{following}').json()['next']}"
+    rows: Rows = []
+    for name, path in (
+        (f"GET /links, {PAGE} of {OWNED}", f"links?limit={PAGE}"),
+        ("… from the middle", f"links?limit={PAGE}{following}"),
+        ("GET /links/{code}", f"links/{codes[0]}"),
+    ):
+        shot = Shot(name, "GET", f"{stack.url}/{path}", 200, lambda: {"headers": token})
+        fire(shot, 1, 4, Times())  # to warm up
+        fire(shot, 1, 8 if setting.quick else REQUESTS[1], times := Times())
+        if times.wrong:
+            raise Failed(f"{times.wrong} answers to {name} were not {shot.status}")
+        rows.append(
+            {"request": name, **{f"p{percent} ms": round(times.percentile(percent), 1) for percent in (50, 90)}}
+        )
+    return rows
 
 
 def fire(shot: Shot, connections: int, count: int, times: Times) -> None:

@@ -1,6 +1,6 @@
 """The last step: ask the API through the gateway, as a client would.
 
-That proves shorten, redirect and authorizer, and warms them, before the API's URL is published. Tokens of an
+That proves shorten, redirect, links and authorizer, and warms them, before the API's URL is published. Tokens of an
 identity provider cannot be had here: with one, the probe shows what takes no token.
 """
 
@@ -81,6 +81,8 @@ def _shorten_and_follow(aws: Aws, definition: Definition, settings: Settings, ba
     try:
         _expect(aws, base_url, "POST", "shorten", (HTTPStatus.CREATED, HTTPStatus.CONFLICT), body, headers)
         _expect(aws, base_url, "GET", f"r/{CODE}", (HTTPStatus.FOUND, HTTPStatus.NOT_FOUND))
+        if any(route.key == "GET /links" for route in definition.routes):
+            _expect(aws, base_url, "GET", "links", (HTTPStatus.OK,), headers=headers)
     finally:
         with contextlib.suppress(dynamodb.exceptions.ConditionalCheckFailedException):  # already removed
             dynamodb.delete_item(

@@ -12,9 +12,13 @@ from project import Project, Stack
 from stack.definition import DEFINITION
 from stack.model import Definition, Table
 
-(LINKS,) = DEFINITION.tables
+LINKS = next(table for table in DEFINITION.tables if table.name == "shortlinks")
 (BY_OWNER,) = LINKS.indexes
-OLD = replace(DEFINITION, tables=(Table("shortlinks", key="code"),))
+OLD = replace(
+    DEFINITION,
+    tables=(Table("shortlinks", key="code"),),
+    functions=tuple(one for one in DEFINITION.functions if one.name in ("shorten", "redirect", "authorizer")),
+)
 KEYS = [{"AttributeName": "owner_id", "KeyType": "HASH"}, {"AttributeName": "code", "KeyType": "RANGE"}]
 STRINGS = [{"AttributeName": name, "AttributeType": "S"} for name in ("code", "owner_id")]
 
@@ -87,6 +91,8 @@ def test_a_table_without_index_and_ttl_gets_them_while_requests_are_answered(old
     assert stack.clicks("three") == statuses[302]
     assert owned(stack, "user-1") == ["one", "two"]
     assert owned(stack, "user-2") == ["three"]
+    with stack.http(headers={"Authorization": f"Bearer {stack.token('user-1')}"}) as client:
+        assert [link["code"] for link in client.get("/links").json()["links"]] == ["one", "two"]
 
 
 def test_an_index_with_other_keys_is_replaced_and_another_index_stays(old: Project) -> None:

@@ -50,7 +50,7 @@ def test_it_says_what_is_up(up: Project) -> None:
     assert re.search(rf"^engine    MiniStack [\d.]+, embedded, process {up.pid()}, {up.engine}$", printed, re.MULTILINE)
     assert "state     healthy: the API answers\n" in printed
     assert f"API       {up.stack.api_id}  {up.stack.url}\n" in printed
-    for name in ("shorten", "redirect", "authorizer"):
+    for name in FUNCTION_NAMES:
         assert re.search(rf"^function  {name} +live   deployed \d+ (s|min) ago, sha256 ", printed, re.MULTILINE)
     assert "route     POST /shorten         shorten     needs a token\n" in printed
     assert "route     GET /r/{code}         redirect    needs no token\n" in printed
@@ -222,7 +222,7 @@ def test_looking_follows_no_link_and_runs_no_function(up: Project) -> None:
                 for page in pages.paginate(logGroupName=f"/aws/lambda/{name}")
                 for event in page["events"]
             ]
-            for name in ("shorten", "redirect", "authorizer")
+            for name in FUNCTION_NAMES
         }
 
     before = logged()
