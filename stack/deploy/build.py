@@ -57,7 +57,7 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
     """
     engine_url = aws.endpoints.get("apigatewayv2")  # None for AWS itself
     outputs.check(settings.outputs)
-    sources = read_sources(definition, settings, packages.of_engine(engine_url))
+    sources = read_sources(definition, settings, packages.of_engine(settings.lambdas, engine_url))
     for one in definition.tables:
         table.require(aws, definition, one)
     check_sources(aws, definition, sources, engine_url)
@@ -84,7 +84,7 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
 def plan(looking: Aws, definition: Definition, settings: Settings) -> None:
     """Print what a build would do, with clients that only look. Raises DeployError."""
     build_table(looking, definition, settings)
-    sources = read_sources(definition, settings, packages.of_engine(looking.endpoints.get("lambda")))
+    sources = read_sources(definition, settings, packages.of_engine(settings.lambdas, looking.endpoints.get("lambda")))
     converge(looking, definition, settings, sources)
 
 
