@@ -112,9 +112,12 @@ def own() -> Target:
     return Target(python, "linux", "", platform.machine())
 
 
-def of_engine(url: str | None) -> Target:
-    """Return the Python of the functions of an engine; that of AWS Lambda unless the engine at ``url`` says another."""
-    if url is None:
+def of_engine(lambdas: Path, url: str | None) -> Target:
+    """Return the Python of the functions of an engine; that of AWS Lambda unless the engine at ``url`` says another.
+
+    The engine is not asked where no function has packages.
+    """
+    if url is None or not wanted(lambdas):
         return LAMBDA
     try:
         answer = http_client.request("GET", f"{url}{PATH}")

@@ -81,9 +81,11 @@ def remove(
 ) -> Done:
     """Remove the stack, or plan to, and fail the test if that fails."""
     target = Local(int(project.engine.rsplit(":", 1)[1]), DEFAULTS["AWS_DEFAULT_REGION"])
+    read = Settings.from_environment({**DEFAULTS, **project.settings})
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        removal.remove_stack(Aws(removal.SERVICES, target, only_look=plan), definition, with_tables)
+        services = tuple({*build.TABLE_SERVICES, *build.api_services(read)})
+        removal.remove_stack(Aws(services, target, only_look=plan), definition, read, with_tables)
     return Done(printed.getvalue(), "")
 
 

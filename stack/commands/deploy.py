@@ -88,7 +88,7 @@ def _deploy(arguments: argparse.Namespace) -> None:
     if arguments.action:
         removal.remove_stack(looking, definition, settings, arguments.with_table)
     else:
-        packages.install(settings.lambdas, packages.of_engine(looking.endpoints.get("lambda")))
+        packages.install(settings.lambdas, packages.of_engine(settings.lambdas, looking.endpoints.get("lambda")))
         build.plan(looking, definition, settings)
     counts = Counter(Steps.ended)
     changes = ", ".join(f"{counts[change]} {what}" for change, what in CHANGES.items() if counts[change])

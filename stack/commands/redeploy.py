@@ -44,7 +44,6 @@ class Redeployment:
         services = ("sts", "iam", "lambda", *([user_pool.SERVICE] if settings.identity_provider == COGNITO else []))
         self.aws = Aws(services, target)
         self.target, self.definition, self.settings = target, definition, settings
-        self.python = packages.of_engine(target.url)
         self.serving: dict[str, Package] = {}
         for one in definition.functions:
             try:
@@ -55,14 +54,19 @@ class Redeployment:
             if found is not None and functions.has_code(found, code):
                 self.serving[one.name] = code
 
+    @property
+    def python(self) -> packages.Target:
+        return packages.of_engine(self.settings.lambdas, self.target.url)
+
     def run(self) -> str:
         """Redeploy the functions whose code differs from what serves, and return the outcome."""
         wanted = self.definition.functions
         for name in sorted(folders(self.settings.lambdas) - {one.name for one in wanted}):
             say(f"lambdas/{name}/ has no entry in stack/definition.py yet")
         try:
-            packages.install(self.settings.lambdas, self.python)
-            code = {one.name: package.build(self.settings.lambdas, one.name, self.python) for one in wanted}
+            python = self.python
+            packages.install(self.settings.lambdas, python)
+            code = {one.name: package.build(self.settings.lambdas, one.name, python) for one in wanted}
             changed = [one for one in wanted if code[one.name] != self.serving.get(one.name)]
             if not changed:
                 say("nothing to redeploy: that is what serves")

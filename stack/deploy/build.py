@@ -104,7 +104,7 @@ def warnings(definition: Definition, settings: Settings) -> list[str]:
 
 def read_sources(aws: Aws, definition: Definition, settings: Settings) -> list[Source]:
     """Read the code and the environment of every function. Raises PackageError and DeployError."""
-    target = packages.of_engine(aws.endpoints.get("lambda"))
+    target = packages.of_engine(settings.lambdas, aws.endpoints.get("lambda"))
     read = [package.build(settings.lambdas, one.name, target) for one in definition.functions]
     return [
         Source(one, code, user_pool.environment(aws, definition, settings, one))

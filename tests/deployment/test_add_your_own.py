@@ -1,8 +1,9 @@
-"""A function is a folder and one entry: the README's recipe adds all of it, and the next build removes all of it."""
+"""A function is a folder and one entry: a build adds all of it, as the page says, and the next removes it."""
 
 import json
 import re
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,17 @@ from project import CHECKOUT, TLS, Project, Stack
 from stack.definition import DEFINITION
 from stack.model import Function, Route, Table
 
-README = (CHECKOUT / "README.md").read_text()
-RECIPE = README[README.index("## Add your own") : README.index("## Stop and wipe")]
-# Under another name, for a user may have followed the recipe in this checkout.
-NOTES, NOTES_ENTRY = re.findall(r"```python\n(.*?)```", RECIPE.replace("notes", "jottings"), re.DOTALL)
+# Under another name, for a user may have followed the page in this checkout.
+PAGE = (CHECKOUT / "docs/add-your-own.md").read_text().replace("notes", "jottings")
+PAGES_HANDLER, PAGES_ENTRY, PAGES_TEST = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+(PAGES_REQUIREMENTS,) = re.findall(r"\n```\n(\w+==.*?)```", PAGE, re.DOTALL)
+PAGES_CALL, PAGES_TEST_RUN = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+JOTTINGS = """import os, uuid, boto3
+
+def handler(event, context):
+    boto3.resource("dynamodb").Table(os.environ["TABLE"]).put_item(Item={"id": uuid.uuid4().hex})
+    return {"statusCode": 201}
+"""
 HANDLER = '''"""``GET /recipe/{code}``: how often a link was followed."""
 
 import json
@@ -159,26 +167,41 @@ def test_a_function_under_a_new_name_takes_its_routes_along(built: Project, lamb
     builds.succeed(built)
 
 
-def test_the_readmes_function_with_a_table_of_its_own_works_as_it_is_written(project: Project) -> None:
+def test_the_pages_function_works_as_it_is_written(project: Project) -> None:
     folder = project.folder / "lambdas/jottings"
     folder.mkdir()
-    (folder / "handler.py").write_text(NOTES)
-    project.define(f"{NOTES_ENTRY.strip()},\n")
+    (folder / "handler.py").write_text(PAGES_HANDLER)
+    (folder / "requirements.txt").write_text(PAGES_REQUIREMENTS)
+    project.define(f"{PAGES_ENTRY.strip()},\n")
     tables = "    tables=("
     edit_definition(project, tables, f'{tables}Table("jottings", key="id"), ')
     stack = project.up()
+
+    def shell(commands: str) -> str:
+        done = subprocess.run(
+            ["bash", "-euc", commands], cwd=project.folder, env=project.environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    note = json.loads(shell(PAGES_CALL))
+    assert (note["text"], note["owner"]) == ("hello", "user-1")
     with stack.http() as client:
-        token = {"Authorization": f"Bearer {stack.token('user-7')}"}
-        assert client.post("/jottings", json={"text": "hello"}).status_code == 401
-        assert client.post("/jottings", json={}, headers=token).json() == {"error": "text is missing"}
-        note = client.post("/jottings", json={"text": "hello"}, headers=token).json()
-        assert (note["text"], note["owner"]) == ("hello", "user-7")
         assert client.get(f"/jottings/{note['id']}").json() == note
         assert client.get("/jottings/unknown").status_code == 404
+        assert client.post("/jottings", json={"text": "hello"}).status_code == 401
+        token = {"Authorization": f"Bearer {stack.token('user-7')}"}
+        assert client.post("/jottings", json={"text": ""}, headers=token).status_code == 400
+        assert client.post("/jottings", content=b'{"text": "raw"}', headers=token).json()["owner"] == "user-7"
+    assert re.search(r"^route +POST /jottings +jottings +needs a token$", project.check("scripts/status.sh"), re.M)
+
+    shutil.copytree(CHECKOUT / "tests", project.folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    (project.folder / "tests/lambdas/test_jottings.py").write_text(PAGES_TEST)
+    assert " passed" in shell(PAGES_TEST_RUN)
 
 
 def test_tables_stay_when_their_entry_and_function_go(built: Project, lambdas: Path) -> None:
-    write(lambdas, "jottings", NOTES)
+    write(lambdas, "jottings", JOTTINGS)
     routes = (Route("POST /jottings", authorized=True), Route("GET /jottings/{id}"))
     jottings = Function("jottings", routes, reads=("jottings",), writes=("jottings",))
     definition = replace(builds.with_function(jottings), tables=(*DEFINITION.tables, Table("jottings", key="id")))

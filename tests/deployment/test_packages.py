@@ -268,7 +268,7 @@ def test_pydantic_cryptography_and_powertools_work(project: Project) -> None:
         assert any(name.startswith("cryptography/hazmat/") for name in native), native
 
 
-def test_the_engine_says_which_python_its_functions_run_under(shared: Project) -> None:
-    assert packages.of_engine(shared.engine) == packages.own()
-    assert packages.of_engine("http://127.0.0.1:1") == packages.of_engine(None) == LAMBDA
+def test_the_engine_says_which_python_its_functions_run_under(shared: Project, lambdas: Path) -> None:
+    assert packages.of_engine(lambdas, shared.engine) == packages.own()
+    assert packages.of_engine(lambdas, "http://127.0.0.1:1") == packages.of_engine(lambdas, None) == LAMBDA
     assert json.loads(packages.described())["python"] == packages.own().python
