@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import builds, load
+from bench import builds, engine, load
 from bench.setting import Failed, Section, Setting
 from project import Project, Stack
 
@@ -17,6 +17,7 @@ SECTIONS: dict[str, Section] = {
     "builds": builds.measure_builds,
     "edits": builds.measure_edits,
     "requests": load.measure_requests,
+    "engine": engine.measure_engine,
 }
 
 

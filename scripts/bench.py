@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Measure the stack: scripts/bench.py [--quick] [--stack-url URL] [--write FILE] [SECTION...]
 
-Sections: builds (beside the same calls made by hand), edits (save to live) and requests (beside a
-function that does nothing but answer, and a redirect as tutorials write it, both on a plain engine).
+Sections: builds (beside the same calls made by hand), edits (save to live), requests (beside a
+function that does nothing but answer, and a redirect as tutorials write it, both on a plain engine)
+and engine (bursts, kills, large tables and workers; in Docker too where a Docker engine answers).
 It starts engines of its own and stops them again. With --stack-url it asks a stack that is up, for
 its requests alone. The figures are printed; --write puts them into FILE as JSON too. --quick takes a
 minute, to show that it works. Times are of this machine; only the ratios can be compared.
