@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import builds, load
+from bench import builds, engine, load
 from bench.setting import Failed, Section, Setting
 from project import Project, Stack
 
@@ -18,6 +18,7 @@ SECTIONS: dict[str, Section] = {
     "edits": builds.measure_edits,
     "requests": load.measure_requests,
     "lists": load.measure_lists,
+    "engine": engine.measure_engine,
 }
 
 

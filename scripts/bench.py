@@ -3,7 +3,8 @@
 
 Sections: builds (beside the same calls made by hand), edits (save to live), requests (beside a
 function that does nothing but answer, and a redirect as tutorials write it, both on a plain engine)
-and lists (a page of 10,000 own links).
+lists (a page of 10,000 own links), and engine (bursts, kills, large tables and workers; in Docker
+too where a Docker engine answers).
 It starts engines of its own and stops them again. With --stack-url it asks a stack that is up, for
 its requests alone. The figures are printed; --write puts them into FILE as JSON too. --quick takes a
 minute, to show that it works. Times are of this machine; only the ratios can be compared.

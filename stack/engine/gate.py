@@ -2,19 +2,24 @@
 
 AWS's own operations never wait, and neither does what a function asks for: the function holds a
 place already, so both would wait for ever. Functions in Python mark what they ask the engine for
-(stack/engine/function.py). What other programs ask for cannot be told from a client's request, so
-one more request is let in whenever all that are under way have been stuck for a moment.
+(stack/engine/function.py). What other programs under the engine ask for is known by their connections
+(stack/engine/callers.py). Where even that fails, one more request is let in whenever all that are under
+way have been stuck for a while.
 """
 
 import asyncio
 import os
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from stack.engine.callers import ports_of_functions
+
 AT_ONCE = max(8, 4 * (os.cpu_count() or 1))
 MOST = 8 * AT_ONCE  # however long those under way are stuck
-STUCK = 0.25  # seconds without any request being done
+LOOK_EVERY = 0.1  # seconds
+STUCK = 1  # second without any request being done
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 Message = dict[str, Any]
@@ -47,10 +52,10 @@ class Gate:
     def __init__(self, application: Application, mark: bytes) -> None:
         self.application = application
         self.mark = mark
-        self.waiting: deque[asyncio.Future[None]] = deque()
+        self.waiting: dict[asyncio.Future[None], int] = {}  # in their order, each with its client's port
         self.under_way = 0
-        self.done = 0
-        self.watched = False
+        self.done_at = 0.0
+        self.watching: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or not is_to_an_api(scope):
@@ -62,12 +67,12 @@ class Gate:
         try:
             if self.under_way < AT_ONCE and not self.waiting:
                 self.under_way += 1
-            elif not await self._wait(mailbox):
+            elif not await self._wait(mailbox, scope):
                 return None
             try:
                 await self.application(scope, mailbox, send)
             finally:
-                self.done += 1
+                self.done_at = time.monotonic()
                 self._leave()
         finally:
             mailbox.close()
@@ -76,14 +81,12 @@ class Gate:
     def _is_of_a_function(self, scope: Any) -> bool:
         return (b"x-of-a-function", self.mark) in scope["headers"]
 
-    async def _wait(self, mailbox: "Mailbox") -> bool:
+    async def _wait(self, mailbox: "Mailbox", scope: Any) -> bool:
         """Wait for a place; return False if the client left meanwhile."""
-        loop = asyncio.get_running_loop()
-        place = loop.create_future()
-        self.waiting.append(place)
-        if not self.watched:
-            self.watched = True
-            loop.call_later(STUCK, self._let_one_in_if_stuck, self.done)
+        place = asyncio.get_running_loop().create_future()
+        self.waiting[place] = scope["client"][1] if scope.get("client") else 0
+        if self.watching is None or self.watching.done():
+            self.watching = asyncio.create_task(self._watch(scope["server"][1]))
         try:
             while not place.done():
                 coming = mailbox.look_ahead()
@@ -100,24 +103,33 @@ class Gate:
         if place.done():
             self._leave()
         else:
-            self.waiting.remove(place)
+            del self.waiting[place]
 
     def _leave(self) -> None:
         self.under_way -= 1
         if self.waiting and self.under_way < AT_ONCE:
-            self._let_one_in()
+            self._let_in(next(iter(self.waiting)))
 
-    def _let_one_in(self) -> None:
+    def _let_in(self, place: "asyncio.Future[None]") -> None:
+        del self.waiting[place]
         self.under_way += 1
-        self.waiting.popleft().set_result(None)
+        place.set_result(None)
 
-    def _let_one_in_if_stuck(self, done_before: int) -> None:
-        self.watched = bool(self.waiting)
-        if not self.watched:
-            return
-        if self.done == done_before and self.under_way < MOST:
-            self._let_one_in()
-        asyncio.get_running_loop().call_later(STUCK, self._let_one_in_if_stuck, self.done)
+    async def _watch(self, server: int) -> None:
+        """Let in at once what functions ask for, and one more whenever nothing has been done for a while."""
+        looked_at: set[asyncio.Future[None]] = set()
+        self.done_at = time.monotonic()
+        while self.waiting:
+            await asyncio.sleep(LOOK_EVERY)
+            new = {place: port for place, port in self.waiting.items() if place not in looked_at}
+            looked_at.update(new)
+            of_functions = await asyncio.to_thread(ports_of_functions, new.values(), server) if new else set()
+            for place, port in new.items():
+                if port in of_functions and place in self.waiting:
+                    self._let_in(place)
+            if self.waiting and self.under_way < MOST and time.monotonic() - self.done_at > STUCK:
+                self.done_at = time.monotonic()
+                self._let_in(next(iter(self.waiting)))
 
 
 def is_to_an_api(scope: Any) -> bool:

@@ -125,7 +125,7 @@ class Engine:
     def children(self) -> dict[int, str]:
         """Return the command lines of all processes under the engine."""
         assert self.process
-        return _below(self.process.pid)
+        return below(self.process.pid)
 
     def direct_children(self) -> set[int]:
         assert self.process
@@ -191,12 +191,12 @@ class Engine:
         return found
 
 
-def _below(pid: int) -> dict[int, str]:
+def below(pid: int) -> dict[int, str]:
     found = {}
     for children in Path("/proc").glob(f"{pid}/task/*/children"):
         for child in map(int, _read(children).split()):
             found[child] = _read(Path(f"/proc/{child}/cmdline")).replace("\0", " ")
-            found.update(_below(child))
+            found.update(below(child))
     return found
 
 

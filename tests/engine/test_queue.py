@@ -51,6 +51,23 @@ def handler(event, context):
 """
 
 
+# Asks the API for a shallower path, and that one again; curl is not the function's own process.
+DEEP = """
+import os, subprocess, urllib.request
+def handler(event, context):
+    depth = int(event["rawPath"].rpartition("/")[2])
+    if depth == 0:
+        return "inner"
+    engine = "http://127.0.0.1:" + os.environ["GATEWAY_PORT"] + "/_aws/execute-api/"
+    url = engine + event["requestContext"]["apiId"] + "/dev/" + str(depth - 1)
+    {asked}
+"""
+ASKED = {
+    "urllib": "return urllib.request.urlopen(url).read().decode()",
+    "curl": "return subprocess.check_output(['curl', '--silent', '--noproxy', '*', url]).decode()",
+}
+
+
 @pytest.fixture(scope="module")
 def slow(engine: Engine) -> str:
     engine.function("slow", SLOW)
@@ -91,6 +108,15 @@ def test_a_function_that_asks_its_own_api_is_answered(engine: Engine, name: str,
     with http() as client, ThreadPoolExecutor(2 * AT_ONCE) as pool:
         answers = list(pool.map(lambda _: client.get(f"{url}/outer"), range(2 * AT_ONCE)))
     assert Counter((one.status_code, one.text) for one in answers) == {(200, answer): len(answers)}
+
+
+@pytest.mark.parametrize("through", ASKED)
+def test_many_functions_that_ask_deeply_are_all_answered(engine: Engine, through: str) -> None:
+    engine.function(f"deep-{through}", DEEP.format(asked=ASKED[through]))
+    url = engine.api(f"deep-{through}")
+    with http() as client, ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: client.get(f"{url}/6"), range(40)))
+    assert Counter((one.status_code, one.text) for one in answers) == {(200, "inner"): 40}
 
 
 def test_a_client_that_goes_away_is_not_waited_for(engine: Engine, slow: str, tmp_path: Path) -> None:
