@@ -25,6 +25,8 @@ LONGEST_MESSAGE, LONGEST_TRACEBACK = 1_000, 16_000  # characters; CloudWatch Log
 LONGEST_READ = 40_000  # characters of an exception's text that are looked at
 
 _threshold = logging.getLevelNamesMapping().get(os.environ.get("LOG_LEVEL", "").upper(), logging.INFO)
+logging.getLogger().setLevel(_threshold)  # Lambda's own is WARNING
+logging.getLogger("botocore").setLevel(max(_threshold, logging.WARNING))
 _notes: ContextVar[dict[str, Any]] = ContextVar("notes")
 
 

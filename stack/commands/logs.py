@@ -21,8 +21,10 @@ from typing import Any
 from stack.aws import Aws, Local
 from stack.aws_errors import EXPLAINED, explain
 from stack.checks import load
+from stack.commands.dev import FUNCTIONS
+from stack.deploy.package import COMMON
 from stack.model import Definition
-from stack.settings import Settings
+from stack.settings import PROJECT, Settings
 
 LOOK_EVERY = 0.3  # seconds
 OVERLAP = 2000  # milliseconds; what is logged side by side need not arrive in order
@@ -31,7 +33,24 @@ SEARCHED_BACK = 24  # hours, for a request
 LOOK_FOR = 3  # seconds: a log may arrive after its answer
 # On MiniStack a UUID, on AWS 16 characters of base64.
 REQUEST_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z0-9+/_-]{15}=")
-PLATFORM = re.compile(r"(INIT_START|START|END|REPORT) ")  # what Lambda itself writes around each invocation
+# What Lambda itself writes around each invocation.
+PLATFORM = re.compile(r"(INIT_START|START|END|REPORT) (?:RequestId: (\S+))?(?:.*\tDuration: ([\d.]+) ms\t)?")
+# What Lambda's Python writes of a record of ``logging``: level, time, request ID and message.
+RECORD = re.compile(r"\[(DEBUG|INFO|WARNING|ERROR|CRITICAL)\]\t\S+Z\t(\S*)\t(.*)", re.DOTALL)
+# A file of a function, where MiniStack's workers and where Lambda have it.
+FILE = re.compile(r'(?<=File ")(?:[^"\n]*/ministack-lambda-[^/"\n]+/code|/var/task)/([^"\n]+)(?=")')
+LONGEST_INVOCATION = 15 * 60 * 1000  # milliseconds; Lambda's limit
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a function's log, and the ID that Lambda gave the invocation; ``when`` is Unix time in milliseconds."""
+
+    when: int
+    function: str
+    text: str
+    stream: str
+    request_id: str | None
 
 
 @dataclass
@@ -48,21 +67,28 @@ class Tail:
     since: int
     term: str = ""
     _seen: "Counter[tuple[str, int, str]]" = field(default_factory=Counter)
+    _under_way: dict[str, str] = field(default_factory=dict)  # the invocation of each stream
 
-    def new(self) -> Iterator[tuple[int, str]]:
-        """Yield time and text of what was logged since the last look."""
+    def new(self, **options: Any) -> Iterator[Line]:
+        """Yield what was logged since the last look."""
         pages = self.client.get_paginator("filter_log_events").paginate(
-            logGroupName=self.group, startTime=self.since, filterPattern=f'"{self.term}"' if self.term else ""
+            logGroupName=self.group,
+            startTime=self.since,
+            filterPattern=f'"{self.term}"' if self.term else "",
+            **options,
         )
         seen: Counter[tuple[str, int, str]] = Counter()
         latest = self.since
         try:
             for event in (event for page in pages for event in page["events"] if self.term in event["message"]):
-                key = event["logStreamName"], event["timestamp"], event["message"]
+                when, stream, text = event["timestamp"], event["logStreamName"], event["message"]
+                if (platform := PLATFORM.match(text)) and platform[1] == "START":
+                    self._under_way[stream] = platform[2]
+                key = stream, when, text
                 seen[key] += 1
-                latest = max(latest, event["timestamp"] - OVERLAP)
+                latest = max(latest, when - OVERLAP)
                 if seen[key] > self._seen[key]:
-                    yield event["timestamp"], event["message"]
+                    yield Line(when, self.function, text, stream, self._under_way.get(stream))
         except self.client.exceptions.ResourceNotFoundException:
             return  # it has logged nothing yet
         self._seen, self.since = seen, latest
@@ -83,40 +109,89 @@ def follow(client: Any, definition: Definition, functions: Sequence[str], since:
     """Yield the new lines of these functions since ``since`` (Unix time), in order, after each look."""
     tails = [tail_of(client, definition, name, since) for name in functions]
     while True:
-        lines = [(when, tail.function, text) for tail in tails for when, text in tail.new()]
-        shown = (readable(when, function, text) for when, function, text in sorted(lines, key=_when))
+        lines = sorted((line for tail in tails for line in tail.new()), key=lambda line: line.when)
+        shown = (readable(line.when, line.function, line.text, line.request_id) for line in lines)
         yield [line for line in shown if line]
 
 
-def find(client: Any, definition: Definition, request_id: str, since: float) -> list[tuple[int, str, str]]:
-    """Return time, function and text of each line of a request since ``since`` (Unix time), in order."""
-    names = [function.name for function in definition.functions]
-    tails = [tail_of(client, definition, name, since, term=request_id) for name in names]
-    lines = [(when, tail.function, text) for tail in tails for when, text in tail.new()]
-    return sorted((line for line in lines if (request(line[2]) or {}).get("request_id") == request_id), key=_when)
+def find(client: Any, definition: Definition, request_id: str, since: float) -> list[list[Line]]:
+    """Return the invocations of a request since ``since`` (Unix time), in order, each as the lines of its log.
+
+    An invocation is of the request if its own line has the ID (the gateway's), or if Lambda's START has.
+    """
+    found = []
+    for function in definition.functions:
+        streams = {
+            line.stream: line.when
+            for line in tail_of(client, definition, function.name, since, term=request_id).new()
+            if line.request_id == request_id or (request(line.text) or {}).get("request_id") == request_id
+        }
+        for stream, when in streams.items():
+            tail = tail_of(client, definition, function.name, (when - LONGEST_INVOCATION) / 1000)
+            lines = list(tail.new(endTime=when + LONGEST_INVOCATION, logStreamNames=[stream]))
+            found += [one for one in invocations(lines) if is_of(request_id, one)]
+    return sorted(found, key=lambda lines: lines[0].when)
 
 
-def _when(line: tuple[int, str, str]) -> int:
-    return line[0]
+def invocations(lines: Sequence[Line]) -> Iterator[list[Line]]:
+    """Yield the lines of each invocation of a stream, which end with Lambda's REPORT."""
+    one: list[Line] = []
+    for line in lines:
+        one.append(line)
+        if line.text.startswith("REPORT "):
+            yield one
+            one = []
+    if one:
+        yield one
 
 
-def readable(when: int, function: str, text: str) -> str | None:
+def is_of(request_id: str, lines: Sequence[Line]) -> bool:
+    """Return whether an invocation is one of a request."""
+    return any(
+        line.text.startswith(f"START RequestId: {request_id}")
+        or (request(line.text) or {}).get("request_id") == request_id
+        for line in lines
+    )
+
+
+def readable(when: int, function: str, text: str, request_id: str | None = None) -> str | None:
     """Return a line of a log for a person, or None where it says nothing; ``when`` is Unix time in milliseconds."""
     start = f"{datetime.fromtimestamp(when / 1000):%H:%M:%S}  {function:<11}"
     entry = request(text)
     if entry is None:
-        return None if PLATFORM.match(text) or not text.strip() else f"{start}{text.rstrip()}"
+        if PLATFORM.match(text) or not text.strip():
+            return None
+        return f"{start}{said(function, text)}{f'  {request_id}' if request_id else ''}"
     why = f"  {entry['reason']}" if "reason" in entry else ""
     if "error" in entry:
         message = printable(" ".join(entry.get("message", "").split()))
-        why = f"  {entry['error']}{': ' if message else ''}{message} at {entry['at']}"
+        why = f"  {entry['error']}{': ' if message else ''}{message} at {source(function, entry['at'])}"
     route, status, ms, request_id = (str(entry[name]) for name in ("route", "status", "ms", "request_id"))
     return f"{start}{route:<17} {status:<5} {ms:>6} ms  {request_id}{why}"
 
 
+def said(function: str, text: str) -> str:
+    """Return what a function printed or logged, with the user's own file names."""
+    if record := RECORD.fullmatch(text.rstrip()):
+        text = f"{record[1]:<8}{record[3]}"
+    return printable(with_sources(function, text.rstrip()))
+
+
+def with_sources(function: str, text: str) -> str:
+    """Return a traceback that names the files of the working tree instead of their copies."""
+    return FILE.sub(lambda file: source(function, file[1]), text)
+
+
+def source(function: str, file: str) -> str:
+    """Return the path of a function's file, or of a line of one, in the working tree."""
+    own = "" if file.startswith(f"{COMMON}/") else f"{function}/"
+    path = f"{FUNCTIONS}/{own}{file}"
+    return path if (PROJECT / path.partition(":")[0]).exists() else file
+
+
 def printable(text: str) -> str:
     """Return a text without what would control a terminal: a client may have written it."""
-    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+    return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
 
 
 def request(text: str) -> dict[str, Any] | None:
@@ -131,17 +206,30 @@ def request(text: str) -> dict[str, Any] | None:
 
 
 def show(client: Any, definition: Definition, request_id: str) -> bool:
-    """Print the lines of a request, each with its traceback under it. Return False if there are none."""
+    """Print the steps of a request, each with what it logged under it. Return False if there are none."""
     deadline = time.monotonic() + LOOK_FOR
-    while not (lines := find(client, definition, request_id, time.time() - SEARCHED_BACK * 3600)):
+    while not (steps := find(client, definition, request_id, time.time() - SEARCHED_BACK * 3600)):
         if time.monotonic() > deadline:
             return False
         time.sleep(LOOK_EVERY)
-    for when, function, text in lines:
-        print(readable(when, function, text))
-        if trace := (request(text) or {}).get("traceback"):
-            print(textwrap.indent(printable(trace.rstrip()), "    "))
+    for lines in steps:
+        print("\n".join(step(request_id, lines)))
     return True
+
+
+def step(request_id: str, lines: Sequence[Line]) -> Iterator[str]:
+    """Yield what a person is told of an invocation: a line that sums it up, and what it logged."""
+    own = [line for line in lines if request(line.text)]
+    for line in own:
+        yield readable(line.when, line.function, line.text) or ""
+    if not own:  # a handler that logs in its own way
+        took = next((found[3] for line in lines if (found := PLATFORM.match(line.text)) and found[3]), "?")
+        first = lines[0]
+        yield f"{datetime.fromtimestamp(first.when / 1000):%H:%M:%S}  {first.function:<29}{took:>13} ms  {request_id}"
+    for line in lines:
+        text = (request(line.text) or {}).get("traceback") if line in own else line.text
+        if text and text.strip() and not (PLATFORM.match(text) and line not in own):
+            yield textwrap.indent(said(line.function, text), "    ")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -310,10 +310,12 @@ def errors(aws: Aws, names: list[str], settings: Settings) -> Iterator[dict[str,
     found: list[tuple[int, dict[str, Any]]] = []
     for name in names:
         group = f"/aws/lambda/{settings.name_prefix}{name}"
-        for when, text in logs.Tail(aws["logs"], name, group, since, term="ERROR").new():
+        for one in logs.Tail(aws["logs"], name, group, since, term="ERROR").new():
+            when, text = one.when, one.text
             if (entry := error_entry(text)) is not None and (line := logs.readable(when, name, text)):
                 moment = f"{datetime.fromtimestamp(when / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
-                request_id = entry.get("request_id")
+                record = logs.RECORD.match(text)
+                request_id = record[2] if record else entry.get("request_id")
                 found.append((when, {"time": moment, "function": name, "request_id": request_id, "line": line}))
     yield from (error for _, error in sorted(found, key=lambda one: one[0]))
 

@@ -5,6 +5,7 @@ after a few milliseconds. ``function.py run SCRIPT`` is a worker without a templ
 """
 
 import gc
+import io
 import json
 import os
 import runpy
@@ -17,7 +18,7 @@ import types
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 class Answers:
@@ -44,6 +45,17 @@ class Answers:
         self.mark = self.next_mark
 
 
+class Questions(io.TextIOWrapper):
+    """The stdin that MiniStack's script is asked on, and the request ID of the last question."""
+
+    request_id = ""
+
+    def readline(self, *size: int) -> str:  # type: ignore[override]
+        line = super().readline(*size)
+        self.request_id = line.rpartition('"request_id": "')[2].partition('"')[0] if '"request_id": "' in line else ""
+        return line
+
+
 def _write(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
@@ -60,11 +72,12 @@ def run(script: str, mark: str) -> None:
     os.dup2(2, 1)
     os.close(nothing)
     printed = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    sys.stdin = open(questions, encoding="utf-8")  # noqa: SIM115,PTH123
+    sys.stdin = asked = Questions(open(questions, "rb"), encoding="utf-8")  # noqa: SIM115,PTH123
     sys.stderr = sys.__stderr__ = sys.__stdout__ = printed  # type: ignore[misc]
     sys.stdout = Answers(answers, log, mark)
     _keep_from_children(questions, answers, log)
     _mark_requests(mark)
+    _log_records(printed, asked)
     _answer_breakpoints(os.environ.pop("_DEBUGGER", None), Path(script))
     sys.path.insert(0, str(Path(script).parent))
     sys.argv = [script]
@@ -98,6 +111,31 @@ def _mark_requests(mark: str) -> None:
         plain(self, *arguments, **options)
 
     HTTPConnection.endheaders = endheaders  # type: ignore[method-assign]
+
+
+def _log_records(log: TextIO, asked: Questions) -> None:
+    """Write the records of ``logging`` as Lambda's Python does, from the level in LOG_LEVEL on.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/python-logging.html
+    """
+    import logging
+
+    def add_request_id(record: logging.LogRecord) -> bool:
+        record.aws_request_id = asked.request_id
+        return True
+
+    handler = logging.StreamHandler(log)
+    handler.addFilter(add_request_id)
+    form = logging.Formatter(
+        "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
+    form.converter = time.gmtime
+    handler.setFormatter(form)
+    level = logging.getLevelNamesMapping().get(os.environ.get("LOG_LEVEL", "").upper(), logging.WARNING)
+    logging.getLogger().addHandler(handler)
+    logging.getLogger().setLevel(level)
+    for chatty in ("boto3", "botocore", "urllib3"):  # which say where credentials are, and at DEBUG what they are
+        logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
 
 
 def _answer_breakpoints(debugger: str | None, script: Path) -> None:

@@ -36,7 +36,7 @@ NAMES = {
     "core.lambda_runtime.Worker": "_read_stderr _drain_stderr _drain_stderr_bounded invoke",
     "core.persistence": "load_state save_state _state_format_version logger",
     "services.apigateway": "new_uuid handle_execute",
-    "services.lambda_svc": "_functions CODE_BLOB_DIR",
+    "services.lambda_svc": "_functions new_uuid CODE_BLOB_DIR",
     "services.dynamodb": "handle_request reset get_state _restore_state _set_item _remove_item _txn_token_store "
     "_update_counts _INDEX_MEMBERS " + " ".join(STORES),
 }
@@ -128,7 +128,7 @@ def save_with(unsaved: Callable[[str], None]) -> None:
 
 def code_folder() -> Path:
     """Return where the functions' code is saved, each archive under the SHA-256 of its content."""
-    return Path(_import("services.lambda_svc").CODE_BLOB_DIR)
+    return Path(lambda_service.CODE_BLOB_DIR)
 
 
 def fail_functions_without_code() -> Iterator[str]:
@@ -136,7 +136,7 @@ def fail_functions_without_code() -> Iterator[str]:
 
     MiniStack would call the function Active, and answer in its place.
     """
-    for (_, _, name), function in _import("services.lambda_svc")._functions._data.items():
+    for (_, _, name), function in lambda_service._functions._data.items():
         config, code = function["config"], function.get("code_zip") or b""
         if config.get("CodeSha256", "") not in ("", base64.b64encode(hashlib.sha256(code).digest()).decode()):
             function["code_zip"] = None
@@ -152,6 +152,7 @@ def give_each_request_one_id() -> None:
     """Put one ID into the events of a request to an API and into the answer, as API Gateway does.
 
     MiniStack alone draws one for the authorizer's event, another for the function's, and a third for the client.
+    Here Lambda's own ID of the invocations is that one too, so that whatever they log is found by it.
     """
     draw, execute = apigateway.new_uuid, apigateway.handle_execute
 
@@ -164,7 +165,7 @@ def give_each_request_one_id() -> None:
             _request_id.reset(token)
         return status, {**headers, "apigw-requestid": request_id}, body
 
-    apigateway.new_uuid = lambda: _request_id.get() or draw()
+    apigateway.new_uuid = lambda_service.new_uuid = lambda: _request_id.get() or draw()
     apigateway.handle_execute = handle_execute
 
 

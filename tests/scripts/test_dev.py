@@ -136,7 +136,7 @@ def test_each_request_is_a_line_and_a_print_is_shown_too(desk: Desk) -> None:
 def test_an_error_in_a_function_is_a_line_with_its_type_and_place(desk: Desk) -> None:
     desk.save("lambdas/redirect/handler.py", "    find = peek", '    raise KeyError("x")\n    find = peek')
     until("the error is live", lambda: desk.stack.follow("mine").status_code == 500)
-    desk.window.shows("KeyError: 'x' at handler.py:15")
+    desk.window.shows("KeyError: 'x' at lambdas/redirect/handler.py:15")
 
 
 def test_a_new_function_is_picked_up_with_its_route_and_its_description_is_asked_for(desk: Desk) -> None:

@@ -18,9 +18,25 @@ FAILS = """    if code == "fail":
         raise LookupError(f"no link for {event['headers']} \\x1b[31m") from OSError(event["headers"]["authorization"])
     if code == "library":
         int("x")
+    if code == "says":
+        import logging
+
+        print("printed", code)
+        logger = logging.getLogger(__name__)
+        logger.info("recorded %s", code)
+        logger.debug("not recorded")
+        try:
+            int("x")
+        except ValueError:
+            logger.exception("caught")
 """
-PLAIN = """def handler(event, context):
+PLAIN = """import logging
+
+def handler(event, context):
+    logging.getLogger(__name__).warning("warned %s", context.aws_request_id)
     print("said", event["pathParameters"]["code"])
+    if event["pathParameters"]["code"] == "fail":
+        raise KeyError("plain")
     return {"statusCode": 200, "headers": {"content-type": "text/plain"}, "body": "hello"}
 """
 LINK = {"long_url": "https://example.com/"}
@@ -41,7 +57,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 def line_of(project: Project, text: str) -> str:
     lines = (project.folder / HANDLER).read_text().splitlines()
-    return f"handler.py:{next(number for number, line in enumerate(lines, 1) if text in line)}"
+    return f"{HANDLER}:{next(number for number, line in enumerate(lines, 1) if text in line)}"
 
 
 def lines(project: Project, answer: httpx.Response) -> list[str]:
@@ -144,12 +160,37 @@ def test_a_handler_without_anything_of_this_project_works_and_its_prints_are_sho
     try:
         until("the plain handler serves", lambda: up.stack.follow("plain").status_code == 200)
         answer = up.stack.follow("plain")
+        request_id = answer.headers["apigw-requestid"]
         with session(up, "scripts/logs.sh", "redirect") as window:
-            window.shows("redirect   said plain")
+            window.shows(f"redirect   said plain  {request_id}")
+        step, *said = lines(up, answer)
+        failed = lines(up, up.stack.follow("fail"))
     finally:
         up.up()
     assert (answer.text, answer.headers["content-type"]) == ("hello", "text/plain")
-    assert answer.headers["apigw-requestid"]
+    assert re.fullmatch(rf"\S+  redirect +\d+ ms  {request_id}", step)
+    assert said == [f"    WARNING warned {request_id}", "    said plain"]
+    assert f'      File "{HANDLER}", line 7, in handler' in failed
+    assert failed[-1] == "    KeyError: 'plain'"
+
+
+def test_what_a_request_printed_and_recorded_is_under_its_step_at_the_level_of_the_settings(up: Project) -> None:
+    answer = up.stack.follow("says")
+    step, *said = lines(up, answer)
+    assert " redirect   GET /r/{code}     404 " in step
+    assert said[:2] == ["    printed says", "    INFO    recorded says"]
+    assert said[2] == "    ERROR   caught"
+    assert any(line.startswith(f'      File "{HANDLER}", line ') for line in said)
+    assert "not recorded" not in "\n".join(said)
+
+
+def test_follows_what_is_printed_and_recorded_with_the_request_s_id(up: Project) -> None:
+    answer = up.stack.follow("says")
+    request_id = answer.headers["apigw-requestid"]
+    with session(up, "scripts/logs.sh", "redirect") as window:
+        window.shows(f"redirect   printed says  {request_id}")
+        window.shows(f"redirect   INFO    recorded says  {request_id}")
+        window.interrupt()
 
 
 def test_a_failed_invocation_is_in_the_log_as_one_line(up: Project) -> None:
