@@ -181,7 +181,7 @@ USES = {
 @pytest.mark.parametrize("page", ["develop.md", "aws.md"])
 def test_the_documentation_has_no_wrong_use(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     text = (CHECKOUT / "docs" / page).read_text()
-    commands = re.findall(r"scripts/deploy\.sh((?: remove)?(?: --[a-z-]+(?: [A-Za-z0-9:/.-]+)?)+)", text)
+    commands = re.findall(r"scripts/deploy\.sh((?: remove)?(?: --[a-z-]+(?: \w[\w:/.-]*)?)+)", text)
     assert commands
     for command in commands:
         example = command.replace("ID", "1" * 12).replace("REGION", "us-east-1").replace("URL", "http://example.com")
@@ -261,7 +261,8 @@ def test_which_service_goes_where_is_said(deployer: Deployer, engine: Project) -
     with proxy(engine.engine, lambda _: None) as other:
         variables = {"AWS_ENDPOINT_URL": f"{engine.engine}/", "AWS_ENDPOINT_URL_STS": other}
         printed = deployer.done("remove", *AWS, "--plan", **variables)
-    assert f"{engine.engine} for lambda, {other} for sts\n" in printed
+    assert f" {engine.engine} for lambda, " in printed
+    assert f" {other} for sts\n" in printed
 
 
 def test_an_endpoint_that_is_not_there_is_not_called_an_engine_to_start(deployer: Deployer) -> None:
