@@ -93,6 +93,7 @@ class Target:
 
 
 LAMBDA = Target("3.12", "glibc", "2.34", "x86_64")  # the runtime python3.12, which is on Amazon Linux 2023
+AWS = dataclasses.replace(LAMBDA, machine="aarch64")  # as the functions are deployed there
 
 
 @functools.cache
@@ -113,9 +114,12 @@ def own() -> Target:
 
 
 def of_engine(url: str | None) -> Target:
-    """Return the Python of the functions of an engine; that of AWS Lambda unless the engine at ``url`` says another."""
+    """Return the Python of the functions of an engine; without a URL, of AWS.
+
+    An engine that does not say another has that of AWS Lambda, under the architecture that is Lambda's default.
+    """
     if url is None:
-        return LAMBDA
+        return AWS
     try:
         answer = http_client.request("GET", f"{url}{PATH}")
         return parse(answer.body) if answer.status == 200 else LAMBDA

@@ -57,7 +57,7 @@ def build_api(aws: Aws, definition: Definition, settings: Settings) -> str:
     """
     engine_url = aws.endpoints.get("apigatewayv2")  # None for AWS itself
     outputs.check(settings.outputs)
-    sources = read_sources(definition, settings, packages.of_engine(engine_url))
+    sources = read_sources(definition, settings, packages.of_engine(aws.endpoints.get("lambda")))
     for one in definition.tables:
         table.require(aws, definition, one)
     check_sources(aws, definition, sources, engine_url)
