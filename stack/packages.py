@@ -93,6 +93,7 @@ class Target:
 
 
 LAMBDA = Target("3.12", "glibc", "2.34", "x86_64")  # the runtime python3.12, which is on Amazon Linux 2023
+AWS = dataclasses.replace(LAMBDA, machine="aarch64")  # as the functions are deployed there
 
 
 @functools.cache
@@ -113,11 +114,14 @@ def own() -> Target:
 
 
 def of_engine(lambdas: Path, url: str | None) -> Target:
-    """Return the Python of the functions of an engine; that of AWS Lambda unless the engine at ``url`` says another.
+    """Return the Python of the functions of an engine; without a URL, of AWS.
 
-    The engine is not asked where no function has packages.
+    An engine that does not say another has that of AWS Lambda, under the architecture that is Lambda's default.
+    It is not asked where no function has packages.
     """
-    if url is None or not wanted(lambdas):
+    if url is None:
+        return AWS
+    if not wanted(lambdas):
         return LAMBDA
     try:
         answer = http_client.request("GET", f"{url}{PATH}")

@@ -73,6 +73,8 @@ def _deploy(arguments: argparse.Namespace) -> None:
     target = _target(arguments, settings)
     if not arguments.action:
         _refuse_weak_tokens(arguments, settings, target)
+    if settings.identity_provider and not isinstance(target, Local):
+        settings = dataclasses.replace(settings, jwt_secret="")  # so no secret lies in a function's environment
     definition = checks.load(settings.name_prefix)
     services = tuple({*build.TABLE_SERVICES, *build.api_services(settings)})
     looking = Aws(services, target, only_look=True)

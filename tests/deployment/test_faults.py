@@ -60,6 +60,7 @@ OPERATIONS = [
 CREATIONS = {
     "CreateTable": ("table shortlinks", "ResourceInUseException"),
     "CreateRole": ("role ", "EntityAlreadyExists"),
+    "CreateLogGroup": ("log group ", "ResourceAlreadyExistsException"),
     "POST /2015-03-31/functions": ("function ", "ResourceConflictException"),
     "POST /2015-03-31/functions/redirect/policy": ("permission redirect", "ResourceConflictException"),
     "POST /v2/apis/API/routes": ("route ", "ConflictException"),
