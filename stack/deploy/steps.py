@@ -29,6 +29,8 @@ CONFLICTS = {
     "EntityAlreadyExists",
     "NoSuchEntity",
     "NotFoundException",
+    "OperationAbortedException",
+    "ResourceAlreadyExistsException",
     "ResourceConflictException",
     "ResourceInUseException",
     "ResourceNotFoundException",
