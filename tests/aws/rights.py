@@ -16,7 +16,13 @@ from engine_proxy import Reply, Request
 ACCOUNT, REGION = "000000000000", "us-east-1"
 Policy = dict[str, Any]
 # What MiniStack evaluates on everything, and AWS on the one resource.
-UNBOUND = ("dynamodb:ListTagsOfResource", "lambda:CreateFunction")
+UNBOUND = (
+    "cloudwatch:DeleteAlarms",
+    "cloudwatch:ListTagsForResource",
+    "cloudwatch:PutMetricAlarm",
+    "dynamodb:ListTagsOfResource",
+    "lambda:CreateFunction",
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,12 @@ def beyond_the_engine(request: Request) -> Iterator[Needed]:
             yield Needed("dynamodb:TagResource", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{asked['TableName']}")
         case "ListTagsOfResource":
             yield Needed("dynamodb:ListTagsOfResource", asked["ResourceArn"])
+        case "PutMetricAlarm":
+            yield from (Needed(f"cloudwatch:{action}", _alarm(request)) for action in ("PutMetricAlarm", "TagResource"))
+        case "DeleteAlarms":
+            yield Needed("cloudwatch:DeleteAlarms", _alarm(request))
+        case "ListTagsForResource" if _service(request) == "monitoring":
+            yield Needed("cloudwatch:ListTagsForResource", _alarm(request))
         case "CreateLogGroup":
             yield Needed("logs:TagResource", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{asked['logGroupName']}")
         case "CreateRole":
@@ -83,6 +95,13 @@ def beyond_the_engine(request: Request) -> Iterator[Needed]:
             yield Needed("apigateway:TagResource", f"arn:aws:apigateway:{REGION}::{path}")
         case operation if re.fullmatch(rf"PUT {FUNCTIONS}/[^/]+/configuration", operation):
             yield Needed("iam:PassRole", asked["Role"], "lambda.amazonaws.com")
+
+
+def _alarm(request: Request) -> str:
+    """Return the ARN of the alarm that a request names, whatever its encoding."""
+    found = re.search(rb"[\w-]+-(errors|throttles)", request.body)
+    assert found, request
+    return f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{found[0].decode()}"
 
 
 def _service(request: Request) -> str | None:
