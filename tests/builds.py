@@ -1,6 +1,7 @@
 """The deployment in the tests' own process, which is ten times as fast as in one of its own."""
 
 import contextlib
+import functools
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -51,17 +52,24 @@ def run(
     error = ""
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setattr(Settings, "lambdas", lambdas or project.folder / "lambdas")
-        patch.setitem(OPTIONS, "retries", {"mode": "standard", "max_attempts": attempts})
         try:
             definition = definition.prefixed(read.name_prefix)
             check(definition)
             local = Local(int(engine.rsplit(":", 1)[1]), read.aws_default_region)
-            aws = Aws(tuple({*build.TABLE_SERVICES, *build.api_services(read)}), target or local)
+            aws = clients(target or local, build.api_services(read), attempts)
             build.build_table(aws, definition, read)
             build.build_api(aws, definition, read)
         except EXPLAINED as failure:
             error = explain(failure)
     return Done(printed.getvalue(), error)
+
+
+@functools.cache
+def clients(target: Local | Remote, services: tuple[str, ...] = removal.SERVICES, attempts: int = 5) -> Aws:
+    """Return the clients of a deployment, made once, for that takes longer than most builds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(OPTIONS, "retries", {"mode": "standard", "max_attempts": attempts})
+        return Aws(tuple({*build.TABLE_SERVICES, *services}), target)
 
 
 def plan(project: Project, definition: Definition = DEFINITION, engine: str = "", **changes: str) -> Done:

@@ -135,12 +135,17 @@ def removals(aws: Aws, definition: Definition, everything: bool = False) -> Remo
 
 
 def find(aws: Aws, name: str) -> dict[str, Any] | None:
-    """Return the function as GetFunction describes it, with its tags, or None if there is none."""
+    """Return the function as GetFunction describes it, with its tags, or None if there is none.
+
+    Raises DeployError if the tags, which say whose it is, cannot be read.
+    """
     client = aws["lambda"]
     try:
         found: dict[str, Any] = client.get_function(FunctionName=name)
     except client.exceptions.ResourceNotFoundException:
         return None
+    if problem := found.get("TagsError"):  # AWS leaves out the tags if the caller may not list them
+        raise DeployError(f"the tags of function {name} cannot be read: {problem.get('Message')}")
     return found
 
 

@@ -30,20 +30,15 @@ def ensure(aws: Aws, api_id: str, route: Route, integration_id: str, authorizer_
         desired |= {"AuthorizationType": "CUSTOM", "AuthorizerId": authorizer_id}
     gateway = aws["apigatewayv2"]
     for one, part in api_parts.find(aws, api_id, "route").items():
-        key = part["RouteKey"]
-        if shape(key) != shape(route.key):
+        key, name = part["RouteKey"], part.get("OperationName")
+        if _shape(key) != _shape(route.key) or name == route.key:
             continue
-        if part.get("OperationName") != key:
+        if name != key:
             raise mark.stranger("route", key)
-        if key != route.key:  # a path variable got another name: AWS takes only one of the two routes
-            with contextlib.suppress(gateway.exceptions.NotFoundException):  # another build was faster
-                gateway.delete_route(ApiId=api_id, RouteId=one)
+        # A path variable got another name, and AWS takes only one of the two routes.
+        with contextlib.suppress(gateway.exceptions.NotFoundException):  # another build was faster
+            gateway.delete_route(ApiId=api_id, RouteId=one)
     return api_parts.converge(aws, api_id, "route", desired, "OperationName")
-
-
-def shape(key: str) -> str:
-    """Return a route's key without the names of its path variables, which AWS does not tell apart."""
-    return re.sub(r"{[^}+]*", "{…", key)
 
 
 def removals(aws: Aws, definition: Definition, api_id: str) -> Removals:
@@ -55,3 +50,8 @@ def removals(aws: Aws, definition: Definition, api_id: str) -> Removals:
         if name == part["RouteKey"] and name not in wanted:
             delete = partial(gateway.delete_route, ApiId=api_id, RouteId=one)
             yield name, removal(delete, gateway.exceptions.NotFoundException)
+
+
+def _shape(key: str) -> str:
+    """Return a route's key without the names of its path variables, which AWS does not tell apart."""
+    return re.sub(r"{[^}+]*", "{…", key)

@@ -1,0 +1,272 @@
+"""The deployment on an AWS that has each of its ways: first build, second build, half-built, two builds at once."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import builds
+from aws.ways import (
+    FUNCTIONS,
+    Defaults,
+    LaggingLists,
+    OneRouteAShape,
+    OneWriteAtATime,
+    OwnIds,
+    References,
+    Settling,
+    SlowRights,
+    SlowRoles,
+    Throttling,
+    Way,
+    aws,
+)
+from engine_proxy import Reply, Request
+from project import DEFAULTS, Project, Stack, until
+from stack.aws import Remote
+from stack.aws_errors import EXPLAINED, explain
+from stack.definition import DEFINITION
+from stack.deploy import build as build_order
+from stack.model import Definition
+from stack.settings import Settings
+
+# Short ones of each, so that the tests are quick; the deployment waits for as long as AWS takes.
+WAYS: dict[str, Callable[[], Way]] = {
+    "roles that cannot be assumed yet": lambda: SlowRoles(1.5),
+    "rights that have not spread": lambda: SlowRights(2.5),
+    "functions that are being changed": lambda: Settling(0.7),
+    "one write at a time": lambda: OneWriteAtATime(0.2),
+    "throttling": lambda: Throttling(burst=10),
+    "lists that lag": lambda: LaggingLists(2),
+    "IDs of AWS's choosing": OwnIds,
+    "defaults that AWS adds": Defaults,
+    "one route a shape": OneRouteAShape,
+    "references": References,
+}
+# What a first build and one after it need not meet; "throttling" only where the machine is quick enough.
+UNMET = {"one route a shape", "references", "functions that are being changed", "throttling"}
+CUTS = ("PutRolePolicy", "POST /v2/apis", f"POST {FUNCTIONS}", "POST /v2/apis/API/routes")  # last calls of a build
+SEARCH = pytest.mark.search
+EACH = pytest.mark.parametrize("names", [*([name] for name in WAYS), list(WAYS)], ids=[*WAYS, "all together"])
+
+
+class CutOff(Way):
+    """Everything is refused after a call of one kind, as if the build had ended there, until that is mended."""
+
+    def __init__(self, last: str) -> None:
+        super().__init__()
+        self.last = last
+        self.over = self.mended = False
+
+    def before(self, request: Request) -> Reply | Request | None:  # noqa: ARG002
+        return Reply(403, "ExpiredTokenException", "cut off") if self.over and not self.mended else None
+
+    def after(self, request: Request, body: bytes) -> bytes:
+        self.over |= re.sub("/v2/apis/[^/]+", "/v2/apis/API", request.operation) == self.last
+        return body
+
+
+def build(
+    account: Project, url: str, definition: Definition = DEFINITION, lambdas: Path | None = None, **settings: str
+) -> builds.Done:
+    return builds.run(account, definition, lambdas, target=Remote(url), settings=settings)
+
+
+def succeed(account: Project, url: str) -> builds.Done:
+    done = build(account, url)
+    assert not done.error, done
+    return done
+
+
+def other_machine(account: Project, url: str, name: str) -> Callable[[], str]:
+    """Return a build with outputs of its own, which returns the API's URL or the one line in which it ended."""
+    outputs = account.folder.parent / name
+    outputs.mkdir(exist_ok=True)
+    settings = Settings.from_environment({**DEFAULTS, **account.settings, "OUTPUTS_DIR": str(outputs)})
+    clients = builds.clients(Remote(url))
+
+    def run() -> str:
+        try:
+            build_order.build_table(clients, DEFINITION, settings)
+            return build_order.build_api(clients, DEFINITION, settings)
+        except EXPLAINED as error:
+            return explain(error)
+
+    return run
+
+
+def assert_unchanged(done: builds.Done) -> None:
+    assert not done.changes("created") | done.changes("updated") | done.changes("removed"), done
+
+
+def catch_up(ways: Iterable[Way]) -> None:
+    for way in ways:
+        if isinstance(way, LaggingLists):
+            until("the lists have caught up", way.caught_up)
+
+
+def assert_at_rest(account: Project, url: str, ways: Iterable[Way]) -> None:
+    """Assert that builds soon have nothing to do. What was made twice is deleted once no route leads to it."""
+    catch_up(ways)
+    for _ in range(3):
+        done = succeed(account, url)
+        assert not done.changes("created"), done
+        if not done.changes("updated"):
+            return
+    raise AssertionError(done)
+
+
+def assert_one_stack(account: Project, definition: Definition = DEFINITION) -> None:
+    """Assert that the account has one of each, which answers."""
+    api_id = (account.outputs / "api_id").read_text().strip()
+    stack = Stack(f"{account.engine}/_aws/execute-api/{api_id}/dev")
+    gateway = stack.client("apigatewayv2")
+    assert [api["ApiId"] for api in gateway.get_apis()["Items"]] == [api_id]
+    routes = gateway.get_routes(ApiId=api_id)["Items"]
+    assert sorted(route["RouteKey"] for route in routes) == sorted(route.key for route in definition.routes)
+    code = stack.shorten({"long_url": "https://example.com/"}).json()["code"]
+    assert stack.follow(code).status_code == 302
+
+
+@EACH
+def test_a_first_build_succeeds_and_a_second_one_finds_nothing_to_do(account: Project, names: list[str]) -> None:
+    ways = {name: WAYS[name]() for name in names}
+    with aws(account.engine, *ways.values()) as url:
+        succeed(account, url)
+        catch_up(ways.values())
+        assert_unchanged(succeed(account, url))
+    assert_one_stack(account)
+    assert {name for name, way in ways.items() if not way.met} <= UNMET
+
+
+@pytest.mark.parametrize(
+    ("names", "last"),
+    [
+        *(pytest.param([name], last, id=f"{name}, at {last}", marks=SEARCH) for name in WAYS for last in CUTS),
+        *(pytest.param(list(WAYS), last, id=f"all together, at {last}") for last in CUTS),
+    ],
+)
+def test_a_build_that_was_cut_off_is_completed_by_the_next(account: Project, names: list[str], last: str) -> None:
+    cut = CutOff(last)
+    ways = [WAYS[name]() for name in names]
+    with aws(account.engine, cut, *ways) as url:
+        assert build(account, url).error
+        cut.mended = True
+        succeed(account, url)
+        assert_at_rest(account, url, ways)
+    assert_one_stack(account)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [list(WAYS), ["IDs of AWS's choosing", "lists that lag", "one route a shape"], []],
+    ids=["all together", "IDs and lists", "none"],
+)
+def test_two_first_builds_at_once_end_in_one_stack(account: Project, names: list[str]) -> None:
+    """Each succeeds, or says in one line that another build is running, and later builds complete the stack."""
+    ways = [WAYS[name]() for name in names]
+    with aws(account.engine, *ways) as url, ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(lambda deployer: deployer(), [other_machine(account, url, name) for name in "ab"]))
+        assert len({end for end in ends if end.startswith("http")}) == 1, ends
+        for end in ends:
+            assert end.startswith("http") or "make sure that no other build is running" in end, ends
+        assert_at_rest(account, url, ways)
+    assert_one_stack(account)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *(pytest.param([name], id=name, marks=SEARCH) for name in WAYS),
+        pytest.param(list(WAYS), id="all together"),
+    ],
+)
+def test_a_build_with_new_code_and_settings_updates_what_is_there(
+    account: Project, names: list[str], tmp_path: Path
+) -> None:
+    lambdas = shutil.copytree(account.folder / "lambdas", tmp_path / "lambdas")
+    with aws(account.engine, *(WAYS[name]() for name in names)) as url:
+        succeed(account, url)
+        for handler in lambdas.glob("*/handler.py"):
+            handler.write_text(handler.read_text() + "\n# changed\n")
+        changed = build(account, url, lambdas=lambdas, LOG_LEVEL="DEBUG", CORS_ALLOW_ORIGINS="https://example.com")
+        assert not changed.error, changed
+        assert changed.changes("updated") >= {("function", one.name) for one in DEFINITION.functions}
+        assert_unchanged(
+            build(account, url, lambdas=lambdas, LOG_LEVEL="DEBUG", CORS_ALLOW_ORIGINS="https://example.com")
+        )
+    assert_one_stack(account)
+
+
+@pytest.mark.parametrize("names", [["one route a shape"], list(WAYS)], ids=["alone", "all together"])
+def test_the_old_route_goes_before_one_with_a_renamed_path_variable(
+    account: Project, names: list[str], tmp_path: Path
+) -> None:
+    lambdas = shutil.copytree(account.folder / "lambdas", tmp_path / "lambdas")
+    handler = lambdas / "redirect/handler.py"
+    handler.write_text(handler.read_text().replace('["code"]', '["short"]'))
+    renamed = replace(
+        DEFINITION,
+        functions=tuple(
+            replace(
+                one,
+                routes=tuple(replace(route, key=route.key.replace("/r/{code}", "/r/{short}")) for route in one.routes),
+            )
+            for one in DEFINITION.functions
+        ),
+    )
+    with aws(account.engine, *(WAYS[name]() for name in names)) as url:
+        succeed(account, url)
+        done = build(account, url, renamed, lambdas)
+        assert not done.error, done
+    assert_one_stack(account, renamed)
+
+
+# A fault that does not end, the bound that is shortened for the test, and the one line that a build ends in.
+STEADY: dict[str, tuple[Callable[[], Way], str, float, str]] = {
+    "role": (
+        lambda: SlowRoles(1000),
+        "resources.function.NEW_ROLE_TIMEOUT",
+        1,
+        r"function \w+ cannot use its role [\w-]+ after 1 s: build again, and if that does not help, look at the role",
+    ),
+    "rights": (lambda: SlowRights(1000), "probe.RIGHTS_TIMEOUT", 1, r"POST \S+/shorten answered 500 instead of 201: "),
+    "settling": (
+        lambda: Settling(1000),
+        "resources.function.ACTIVE_TIMEOUT",
+        1,
+        r"function \w+ is Pending after 1 s, though it was made anew",
+    ),
+    "writes": (
+        lambda: OneWriteAtATime(1000),
+        "steps.CONFLICT_TIMEOUT",
+        1,
+        r"\w+ .+ was in conflict with another change for 1 s: make sure that no other build is running",
+    ),
+    "throttling": (
+        lambda: Throttling(burst=0),
+        "steps.CONFLICT_TIMEOUT",
+        1,
+        r"\w+ was refused: TooManyRequestsException",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", STEADY)
+def test_a_fault_that_does_not_end_ends_the_build_in_one_line(
+    account: Project, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    way, bound, limit, said = STEADY[fault]
+    monkeypatch.setattr("stack.aws.WRITE_ATTEMPTS", 2)
+    monkeypatch.setattr(f"stack.deploy.{bound}", limit)
+    with aws(account.engine, way()) as url:
+        done = builds.run(account, target=Remote(url), attempts=2)
+    assert re.match(said, done.error), done
+    assert "\n" not in done.error
+    with aws(account.engine) as url:
+        succeed(account, url)
+    assert_one_stack(account)
