@@ -135,6 +135,33 @@ expect_clicks 1
 request GET "/r/$code-unknown"
 expect 'GET /r/unknown' 404 'content-type: application/json' '{"error": "not found"}'
 
+own=(-H "Authorization: Bearer $token")
+other=(-H "Authorization: Bearer $("$python" scripts/sign-token.py smoke-other)")
+request GET /links
+expect 'GET /links without Authorization' 401 '{"message":"Unauthorized"}'
+request GET "/links?limit=1" "${own[@]}"
+expect 'GET /links' 200 'content-type: application/json' '{"links": [{"code": ' '"click_count": ' '"next": "'
+next=${body##*'"next": "'} next=${next%%\"*}
+request GET "/links?limit=1&next=$next" "${own[@]}"
+expect 'GET /links from where the page before ended' 200 '{"links": [{"code": '
+request GET "/links?next=$next" "${other[@]}"
+expect 'GET /links with the next of another owner' 400 '{"error": "next'
+request GET "/links?limit=101" "${own[@]}"
+expect 'GET /links with a limit of over 100' 400 '{"error": "limit'
+request GET "/links/$code" "${own[@]}"
+expect 'GET /links/{code}' 200 "{\"code\": \"$code\", \"long_url\": \"$long_url\", \"click_count\": 1}"
+request GET "/links/$code" "${other[@]}"
+expect "GET /links/{code} of another's link" 404 '{"error": "not found"}'
+request DELETE "/links/$code" "${other[@]}"
+expect "DELETE /links/{code} of another's link" 404 '{"error": "not found"}'
+request DELETE "/links/$code" "${own[@]}"
+expect 'DELETE /links/{code}' 204
+[ -z "$body" ] || wrong 'DELETE /links/{code}' 'an empty body'
+request DELETE "/links/$code" "${own[@]}"
+expect 'DELETE /links/{code} of a link that is not there' 404 '{"error": "not found"}'
+request GET "/r/$code"
+expect 'GET /r/{code} of a link that was deleted' 404 '{"error": "not found"}'
+
 expires_at=$(($(date +%s) + 3))
 shorten "{\"long_url\": \"$long_url\", \"code\": \"$code-brief\", \"expires_at\": $expires_at}"
 expect 'POST /shorten with an expiry' 201 "\"expires_at\": $expires_at"

@@ -21,6 +21,16 @@ DEFINITION = Definition(
             reads=("shortlinks",),
             writes=("shortlinks",),
         ),
+        Function(
+            "links",
+            routes=(
+                Route("GET /links", authorized=True),
+                Route("GET /links/{code}", authorized=True),
+                Route("DELETE /links/{code}", authorized=True),
+            ),
+            reads=("shortlinks",),
+            writes=("shortlinks",),
+        ),
         Function("authorizer", settings=("JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE")),
     ),
     api="shortener",

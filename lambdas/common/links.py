@@ -1,13 +1,22 @@
 """Read and write links: no other module knows the items of the table."""
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from common.table import TABLE, dynamodb
 
+BY_OWNER = "by-owner"  # an index, which has owner_id and code alone: a click does not write to it
 CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LONGEST_OWNER = 2048  # bytes of UTF-8, for owner_id is the index's partition key
 LIVE = "attribute_exists(long_url) AND (attribute_not_exists(expires_at) OR expires_at > :now)"
 FREE = "attribute_not_exists(code) OR expires_at <= :now"
+
+
+def can_own(owner_id: str) -> bool:
+    """Return True if links of this owner can be stored."""
+    return len(owner_id.encode()) <= LONGEST_OWNER
 
 
 class Expired(Exception):
@@ -91,3 +100,77 @@ def peek(code: str, now: float) -> str | None:
         raise Expired
     long_url: str = item["long_url"]["S"]
     return long_url
+
+
+def get(code: str, owner_id: str) -> Link | None:
+    """Return the owner's link, expired or not, as of now, or None if it is another's or there is none."""
+    if CODE.fullmatch(code) is None:
+        return None
+    item = dynamodb.get_item(TableName=TABLE, Key={"code": {"S": code}}, ConsistentRead=True).get("Item", {})
+    return _link(item) if _is_of(item, owner_id) else None
+
+
+def page(owner_id: str, limit: int, after: str) -> tuple[list[Link], str]:
+    """Return the owner's links after a code (all, after ``""``), in the order of their codes, up to a limit.
+
+    The second value is the last code of the page, or ``""`` if no more follow. The table has the last word on
+    whose a link is: the index may be behind when an expired code has got another owner.
+    """
+    if not can_own(owner_id):
+        return [], ""
+    conditions = {"owner_id": _compared("EQ", owner_id)}
+    if after:
+        conditions["code"] = _compared("GT", after)
+    answer = dynamodb.query(
+        TableName=TABLE,
+        IndexName=BY_OWNER,
+        KeyConditions=conditions,  # MiniStack parses an expression anew for each item, which takes seven times as long
+        Limit=limit + 1,  # to know whether more follow
+    )
+    codes: list[str] = [item["code"]["S"] for item in answer["Items"]]
+    items = {item["code"]["S"]: item for item in _items(codes[:limit]) if _is_of(item, owner_id)}
+    return [_link(items[code]) for code in codes if code in items], codes[limit - 1] if len(codes) > limit else ""
+
+
+def delete(code: str, owner_id: str) -> bool:
+    """Delete the owner's link and return True. Return False, with the table untouched, if there is none."""
+    if CODE.fullmatch(code) is None:
+        return False
+    try:
+        dynamodb.delete_item(
+            TableName=TABLE,
+            Key={"code": {"S": code}},
+            ConditionExpression="attribute_exists(long_url) AND owner_id = :owner",
+            ExpressionAttributeValues={":owner": {"S": owner_id}},
+        )
+    except dynamodb.exceptions.ConditionalCheckFailedException:
+        return False
+    return True
+
+
+def _compared(operator: str, value: str) -> dict[str, Any]:
+    return {"ComparisonOperator": operator, "AttributeValueList": [{"S": value}]}
+
+
+def _items(codes: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the items of these codes, 100 at most, as of now and in any order; what is gone is left out."""
+    keys = [{"code": {"S": code}} for code in codes]
+    asked: dict[str, Any] = {TABLE: {"Keys": keys, "ConsistentRead": True}} if keys else {}
+    while asked:
+        answer = dynamodb.batch_get_item(RequestItems=asked)
+        yield from answer["Responses"].get(TABLE, [])
+        asked = answer.get("UnprocessedKeys", {})
+
+
+def _is_of(item: dict[str, Any], owner_id: str) -> bool:
+    return "long_url" in item and item.get("owner_id") == {"S": owner_id}
+
+
+def _link(item: dict[str, Any]) -> Link:
+    return Link(
+        code=item["code"]["S"],
+        long_url=item["long_url"]["S"],
+        owner_id=item["owner_id"]["S"],
+        click_count=int(item["click_count"]["N"]) if "click_count" in item else 0,
+        expires_at=int(item["expires_at"]["N"]) if "expires_at" in item else None,
+    )

@@ -44,7 +44,10 @@ def handler(event: Event, context: Any) -> Response:
         request = read_request(event, now)
     except BadRequest as error:
         return error_response(HTTPStatus.BAD_REQUEST, str(error))
-    link = store(request, user_id(event), now)
+    owner_id = user_id(event)
+    if not links.can_own(owner_id):
+        return error_response(HTTPStatus.BAD_REQUEST, f"the token's sub must have at most {links.LONGEST_OWNER} bytes")
+    link = store(request, owner_id, now)
     if link is None:
         return error_response(HTTPStatus.CONFLICT, f"code {request.code!r} is taken")
     body: dict[str, Any] = {"code": link.code, "long_url": link.long_url, "owner_id": link.owner_id}

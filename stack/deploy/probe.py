@@ -1,6 +1,6 @@
 """The last step: shorten a link and follow it through the gateway, as a client would.
 
-That proves all three functions, and warms them, before the API's URL is published.
+That proves the functions that need a token or the table, and warms them, before the API's URL is published.
 """
 
 import contextlib
@@ -45,6 +45,8 @@ def ensure(aws: Aws, definition: Definition, settings: Settings, base_url: str) 
     try:
         _expect(base_url, "POST", "shorten", (HTTPStatus.CREATED, HTTPStatus.CONFLICT), body, headers)
         _expect(base_url, "GET", f"r/{CODE}", (HTTPStatus.FOUND, HTTPStatus.NOT_FOUND))
+        if any(route.key == "GET /links" for route in definition.routes):
+            _expect(base_url, "GET", "links", (HTTPStatus.OK,), headers=headers)
     finally:
         with contextlib.suppress(dynamodb.exceptions.ConditionalCheckFailedException):  # already removed
             dynamodb.delete_item(

@@ -43,7 +43,7 @@ def test_status_and_logs_tell_what_is_up(project: Containers) -> None:
     assert re.search(rf"^engine    MiniStack [\d.]+, in Docker, {project.engine}$", printed, re.MULTILINE)
     assert "state     healthy: the API answers\n" in printed
     states = dict(re.findall(r"^function  (\S+) +(\w+) ", printed, re.MULTILINE))
-    assert {"shorten", "redirect", "authorizer"} <= {*states}
+    assert {"shorten", "redirect", "links", "authorizer"} <= {*states}
     assert {*states.values()} == {"live"}
     assert "links     1, with 1 click\n" in printed
     with session(project, "scripts/logs.sh", "redirect") as window:

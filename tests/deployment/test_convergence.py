@@ -304,6 +304,9 @@ def test_a_role_has_the_rights_on_the_tables_that_its_function_uses_and_no_other
     assert ("dynamodb:PutItem", "shortlinks") in granted["shorten"]
     assert ("dynamodb:GetItem", "shortlinks") not in granted["shorten"]
     assert {("dynamodb:GetItem", "shortlinks"), ("dynamodb:UpdateItem", "shortlinks")} <= granted["redirect"]
+    of_links = {("dynamodb:BatchGetItem", "shortlinks"), ("dynamodb:DeleteItem", "shortlinks")}
+    assert of_links | {("dynamodb:Query", "*")} <= granted["links"]  # of the table's indexes
+    assert ("dynamodb:Query", "*") not in granted["shorten"]
 
 
 def test_the_probe_leaves_no_row_and_keeps_every_link(built: Project) -> None:

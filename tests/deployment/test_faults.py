@@ -47,6 +47,7 @@ OPERATIONS = [
     "POST /v2/apis/API/stages",
     "POST /_aws/execute-api/API/dev/shorten",
     "GET /_aws/execute-api/API/dev/r/__deployment-probe__",
+    "GET /_aws/execute-api/API/dev/links",
     "DeleteItem",
 ]
 # The calls that create something, each of which may meet another build.

@@ -15,6 +15,7 @@ from stack.definition import DEFINITION
 # The calls of a build from nothing that change something, with names for the IDs in them.
 CALLS = [
     "CreateTable",
+    "UpdateTimeToLive",
     "CreateRole",
     "PutRolePolicy",
     "POST /v2/apis",
@@ -23,9 +24,10 @@ CALLS = [
     "POST /v2/apis/API/authorizers",
     "POST /v2/apis/API/routes",
     "POST /v2/apis/API/stages",
-    *(f"POST /2015-03-31/functions/{name}/policy" for name in ("shorten", "redirect", "authorizer")),
+    *(f"POST /2015-03-31/functions/{name}/policy" for name in ("shorten", "redirect", "links", "authorizer")),
     "POST /_aws/execute-api/API/dev/shorten",
     "GET /_aws/execute-api/API/dev/r/__deployment-probe__",
+    "GET /_aws/execute-api/API/dev/links",
 ]
 SOME = ("POST /2015-03-31/functions", "POST /v2/apis/API/routes")  # the rest are for --search
 ENDS = {"cleanly": lambda project: project.down(), "by kill": lambda project: project.kill()}

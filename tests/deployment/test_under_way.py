@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from project import TLS, Project, Stack, until
+from project import FUNCTION_NAMES, TLS, Project, Stack, until
 
 LINK = {"long_url": "https://example.com/", "code": "busy"}
 CLIENTS = 4
@@ -76,7 +76,7 @@ def test_no_log_and_no_output_has_a_token_or_the_secret_in_it(project: Project) 
     printed += project.check("scripts/smoke.sh") + project.check("scripts/up.sh").partition("\n\n")[0]
     logs = [
         event["message"]
-        for function in ("shorten", "redirect", "authorizer")
+        for function in FUNCTION_NAMES
         for event in stack.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{function}")["events"]
     ]
     assert any('"status": "deny"' in line for line in logs)

@@ -17,6 +17,15 @@ def test_without_authorization_it_is_unauthorized(stack: Stack) -> None:
     assert answer.json() == {"message": "Unauthorized"}
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/links"), ("GET", "/links/mine"), ("DELETE", "/links/mine")])
+def test_own_links_need_a_token_that_verifies(stack: Stack, method: str, path: str) -> None:
+    forged = {"Authorization": f"Bearer {stack.token(secret='not-the-secret-of-this-stack')}"}
+    with stack.http() as client:
+        answer = client.request(method, path)
+        assert (answer.status_code, answer.json()) == (401, {"message": "Unauthorized"})
+        assert client.request(method, path, headers=forged).status_code == 403
+
+
 @pytest.mark.parametrize("user", ["user-1", "Ünïcode", "x" * 500])
 def test_a_valid_token_is_let_through(stack: Stack, user: str) -> None:
     assert stack.shorten(LINK, user).json()["owner_id"] == user
@@ -72,6 +81,9 @@ def test_two_authorization_headers_are_forbidden(stack: Stack) -> None:
         ("PUT", "/shorten"),
         ("POST", "/r/mine"),
         ("DELETE", "/r/mine"),
+        ("DELETE", "/links"),
+        ("POST", "/links"),
+        ("PUT", "/links/mine"),
         ("GET", "/elsewhere"),
     ],
 )
@@ -90,5 +102,6 @@ def test_a_browser_may_call_from_another_origin(stack: Stack) -> None:
     assert preflight.status_code == 204
     assert preflight.headers["access-control-allow-origin"] == "*"
     assert "POST" in preflight.headers["access-control-allow-methods"]
+    assert "DELETE" in preflight.headers["access-control-allow-methods"]
     assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
     assert answer.headers["access-control-allow-origin"] == "*"

@@ -50,6 +50,14 @@ def redirect(table: Table) -> Iterator[Function]:
 
 
 @pytest.fixture(scope="session")
+def owners(table: Table) -> Iterator[Function]:
+    """Yield the function ``links``."""
+    function = load("links", TABLE=tables.NAME, AWS_ENDPOINT_URL=table.engine)
+    yield function
+    function.modules["common.table"].dynamodb.close()
+
+
+@pytest.fixture(scope="session")
 def authorizer() -> Function:
     """Return the authorizer with neither issuer nor audience set, at NOW."""
     function = load("authorizer", JWT_SECRET=SECRET)

@@ -41,6 +41,20 @@ def head(code: str) -> Event:
     return recorded("redirect-head") | {"pathParameters": {"code": code}}
 
 
+def own(user: str = "user-1", **query: str) -> Event:
+    """Return the event of GET /links with these query parameters."""
+    event = recorded("links") | {"queryStringParameters": query or None}
+    event["requestContext"]["authorizer"]["lambda"]["userId"] = user
+    return event
+
+
+def own_link(method: str, code: str, user: str = "user-1") -> Event:
+    """Return the event of GET or DELETE /links/{code}."""
+    event = own(user) | {"routeKey": f"{method} /links/{{code}}", "pathParameters": {"code": code}}
+    event["requestContext"]["http"]["method"] = method
+    return event
+
+
 def authorize(header: str) -> Event:
     """Return the authorizer's event for a request with this Authorization header."""
     event = recorded("authorizer") | {"identitySource": [header]}

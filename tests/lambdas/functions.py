@@ -95,5 +95,5 @@ def _imported_modules_forgotten() -> Iterator[dict[str, ModuleType]]:
 
 
 def _take_modules() -> dict[str, ModuleType]:
-    names = [name for name in sys.modules if name.split(".")[0] in ("handler", "hosts", "urls", "common")]
+    names = [name for name in sys.modules if name.split(".")[0] in ("handler", "cursor", "hosts", "urls", "common")]
     return {name: sys.modules.pop(name) for name in names}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from . import table as tables
-from .events import Event, authorize, get, head, post, post_text, recorded
+from .events import Event, authorize, get, head, own, own_link, post, post_text, recorded
 from .functions import CONTEXT, LAMBDAS, Function, invocation, load
 from .table import Table
 from .tokens import CLAIMS, NOW, SECRET, token
@@ -24,9 +24,11 @@ def record(printed: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def functions(shorten: Function, redirect: Function, authorizer: Function, links: Table) -> dict[str, Function]:
+def functions(
+    shorten: Function, redirect: Function, owners: Function, authorizer: Function, links: Table
+) -> dict[str, Function]:
     links.put("mine", URL)
-    return {"shorten": shorten, "redirect": redirect, "authorizer": authorizer}
+    return {"shorten": shorten, "redirect": redirect, "links": owners, "authorizer": authorizer}
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,9 @@ def functions(shorten: Function, redirect: Function, authorizer: Function, links
         ("redirect", get("mine"), "GET /r/{code}", 302, {}),
         ("redirect", head("mine"), "HEAD /r/{code}", 302, {}),
         ("redirect", get("unknown"), "GET /r/{code}", 404, {}),
+        ("links", own(), "GET /links", 200, {}),
+        ("links", own(limit="0"), "GET /links", 400, {}),
+        ("links", own_link("DELETE", "mine", "user-0"), "DELETE /links/{code}", 204, {}),
         ("authorizer", authorize(f"Bearer {token()}"), "POST /shorten", "allow", {}),
         ("authorizer", authorize(f"Bearer {token()}AAAA"), "POST /shorten", "deny", {"reason": "signature"}),
     ],
@@ -73,6 +78,7 @@ def test_an_invocation_logs_one_line(
         ("shorten", post({"long_url": f"{URL} "})),
         ("shorten", post_text(URL)),
         ("redirect", get("mine")),
+        ("links", own(user="user-1")),
         ("authorizer", authorize(f"Bearer {token()}")),
         ("authorizer", authorize(f"Basic {token()}")),
         ("authorizer", authorize(f"Bearer {SECRET}")),
@@ -95,7 +101,12 @@ def broken(function: Function, patch: pytest.MonkeyPatch) -> Function:
         raise RuntimeError(f"{SECRET} of {URL}")
 
     patch.setenv("JWT_SECRET", SECRET)
-    for module, name in (("handler", "read_request"), ("handler", "verify"), ("handler", "click")):
+    for module, name in (
+        ("handler", "read_request"),
+        ("handler", "verify"),
+        ("handler", "click"),
+        ("handler", "show_page"),
+    ):
         if hasattr(function.modules.get(module), name):
             patch.setattr(function.modules[module], name, fail)
     return function
@@ -120,9 +131,10 @@ INTERNAL_ERROR = {
     [
         ("shorten", post({"long_url": URL}), INTERNAL_ERROR, 500, "request = read_request(event, now)"),
         ("redirect", get("mine"), INTERNAL_ERROR, 500, "long_url = find(code, "),
+        ("links", own(limit="2"), INTERNAL_ERROR, 500, "return show_page("),
         ("authorizer", authorize(f"Bearer {token()}"), {"isAuthorized": False}, "deny", "subject = verify("),
     ],
-    ids=["shorten", "redirect", "authorizer"],
+    ids=["shorten", "redirect", "links", "authorizer"],
 )
 def test_an_exception_gives_the_fallback_and_an_error_line(
     functions: dict[str, Function],

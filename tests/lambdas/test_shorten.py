@@ -75,7 +75,7 @@ def test_the_owner_is_the_authorized_user_whatever_the_body_says(shorten: Functi
     }
 
 
-@pytest.mark.parametrize("user", ["user-1", "auth0|5f7c8ec7c33c6c004bbafe82", "ünï 名前 😀", "\x00\n", "x" * 10_000])
+@pytest.mark.parametrize("user", ["user-1", "auth0|5f7c8ec7c33c6c004bbafe82", "ünï 名前 😀", "\x00\n", "x" * 2048])
 def test_keeps_the_owner_to_the_letter(shorten: Function, links: Table, user: str) -> None:
     answer = shorten(post({"long_url": URL, "code": "mine"}, user))
     assert json.loads(answer["body"])["owner_id"] == user

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from project import Project
+from project import FUNCTION_NAMES, Project
 from session import session
 
 
@@ -48,7 +48,7 @@ def test_it_says_what_is_up(up: Project) -> None:
     assert re.search(rf"^engine    MiniStack [\d.]+, embedded, process {up.pid()}, {up.engine}$", printed, re.MULTILINE)
     assert "state     healthy: the API answers\n" in printed
     assert f"API       {up.stack.api_id}  {up.stack.url}\n" in printed
-    for name in ("shorten", "redirect", "authorizer"):
+    for name in FUNCTION_NAMES:
         assert re.search(rf"^function  {name} +live   deployed \d+ (s|min) ago, sha256 ", printed, re.MULTILINE)
     assert "links     2, with 3 clicks\n" in printed
     assert "errors    none in the last 24 hours\n" in printed
@@ -111,7 +111,7 @@ def test_looking_follows_no_link_and_runs_no_function(up: Project) -> None:
                 for page in pages.paginate(logGroupName=f"/aws/lambda/{name}")
                 for event in page["events"]
             ]
-            for name in ("shorten", "redirect", "authorizer")
+            for name in FUNCTION_NAMES
         }
 
     before = logged()
@@ -224,7 +224,7 @@ def test_logs_follow_one_function(up: Project) -> None:
 def test_logs_refuse_a_function_that_there_is_not(up: Project) -> None:
     done = up.run("scripts/logs.sh", "redirekt")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: there is no function 'redirekt': shorten, redirect, authorizer\n"
+    assert done.stderr == f"error: there is no function 'redirekt': {', '.join(FUNCTION_NAMES)}\n"
 
 
 def test_logs_without_a_stack_say_how_to_get_one(tmp_path_factory: pytest.TempPathFactory) -> None:
