@@ -173,6 +173,8 @@ request HEAD "/r/$code-brief"
 expect 'HEAD /r/{code} once it has expired' 410
 shorten "{\"long_url\": \"$long_url\", \"code\": \"$code-brief\"}"
 expect 'POST /shorten with a code that has expired' 201 "\"code\": \"$code-brief\""
+request GET /
+expect 'GET /' 200 'content-type: text/html' "content-security-policy: default-src 'none'; script-src 'sha256-" '<!doctype html>'
 request GET /elsewhere
 expect 'GET of any other path' 404 '"message"'
 say "all as it should be"

@@ -31,6 +31,7 @@ DEFINITION = Definition(
             reads=("shortlinks",),
             writes=("shortlinks",),
         ),
+        Function("page", routes=(Route("GET /"),)),
         Function("authorizer", settings=("JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE")),
     ),
     api="shortener",

@@ -40,12 +40,13 @@ def embedded() -> None:
 
 
 def say_what_is_next(both: Engines) -> None:
-    """Print the API's URL, a token, and the next commands, in eight lines at most."""
+    """Print the page's address and how to open it, the API's URL, a token and the next commands, in eight lines."""
     url = (both.embedded.settings.outputs / API_URL_FILE).read_text().strip()
-    print(f"\nThe API is up: {url}\n", flush=True)
+    print(f"\nThe page is up: {url}/\nscripts/open.sh opens it, signed in", flush=True)
+    print(f"The API is up: {url}\n", flush=True)
     signed = subprocess.run([sys.executable, PROJECT / "scripts/sign-token.py"], stdout=subprocess.PIPE, text=True)
     if signed.returncode == 0:  # or else it has said why there is no token
-        print(f"A token for user-1, good for one hour:\n{signed.stdout.strip()}\n")
+        print(f"A token for user-1, good for one hour:\n{signed.stdout.strip()}")
     print("Next: scripts/smoke.sh checks every answer, scripts/dev.sh redeploys each save, scripts/down.sh stops it")
 
 

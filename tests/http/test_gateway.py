@@ -74,7 +74,7 @@ def test_two_authorization_headers_are_forbidden(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/"),
+        ("POST", "/"),
         ("GET", "/r"),
         ("GET", "/r/a/b"),
         ("GET", "/shorten"),
