@@ -5,7 +5,7 @@ source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
 no_arguments "$@"
 find_python
-need embedded dev test check
+need embedded dev test browser check
 PATH=$PWD/.venv/bin:$PATH
 
 say "ruff"

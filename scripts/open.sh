@@ -6,7 +6,7 @@
 
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
-[ $# -le 1 ] || die "unknown argument '$2': ${self##*/} [USER] (--help)"
+[ $# -le 1 ] || die "unknown argument '$2': scripts/open.sh [USER]"
 find_python
 load_settings
 exec "$python" -m stack.commands.open "$@"

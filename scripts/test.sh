@@ -5,12 +5,15 @@
 # temporary folders. --compose adds the tests of Docker Compose, for which a Docker engine must
 # be running; --browser those that need Chromium or Chrome. --stack-url URL asks a stack that is
 # already up instead (the HTTP part alone). --search looks longer: more faults, more requests.
+# --browser --screenshot writes docs/page.png too.
 # HYPOTHESIS_PROFILE=search: more examples.
 
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
 find_python
 compose=
+browser=
 case " $* " in *" --compose "*) compose=compose ;; esac
-need embedded client test ${compose:+"$compose"}
+case " $* " in *" --browser "*) browser=browser ;; esac
+need embedded client test ${compose:+"$compose"} ${browser:+"$browser"}
 exec .venv/bin/python -m pytest "$@"

@@ -1,6 +1,7 @@
 """Provide stacks to the tests: one for all that only ask it, and one for each test that breaks things."""
 
 import os
+import secrets
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from project import DEFAULTS, Project, Stack
 # What a developer's shell may have set, and a test must not see: accounts, proxies, engines, and each setting.
 FOREIGN = ("AWS_", "LOCALSTACK_", "MINISTACK_", "COMPOSE_", "GATEWAY_")
 LEFT_OUT = pytest.StashKey["Counter[str]"]()
+PAGE_TESTS = Path(__file__).with_name("browser") / "test_page.py"
 SLOW = ("deployment", "engine", "scripts", "localstack")  # folders whose tests wait for engines of their own
 
 
@@ -27,10 +29,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stack-url", metavar="URL", help="run the HTTP part against the stack whose API is at URL")
     parser.addoption("--compose", action="store_true", help="run the tests that need a Docker engine too")
     parser.addoption("--browser", action="store_true", help="run the tests that need Chromium or Chrome too")
+    parser.addoption("--screenshot", action="store_true", help="write docs/page.png too, with --browser")
     parser.addoption("--search", action="store_true", help="search longer: more faults, more examples")
 
 
-NEEDS = {"compose": "a Docker engine", "browser": "Chromium or Chrome", "search": "time"}
+NEEDS = {
+    "compose": "a Docker engine",
+    "browser": "Chromium or Chrome",
+    "screenshot": "to be asked for",
+    "search": "time",
+}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what cannot be imported without the packages that scripts/test.sh installs for --browser."""
+    return True if collection_path == PAGE_TESTS and not config.getoption("--browser") else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -78,3 +91,9 @@ def project(tmp_path: Path) -> Iterator[Project]:
     project = Project.copy(tmp_path)
     yield project
     project.discard()
+
+
+@pytest.fixture
+def code() -> str:
+    """Return a code that no other link has, in this run or another."""
+    return f"test-{secrets.token_hex(8)}"

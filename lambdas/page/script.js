@@ -171,7 +171,7 @@
       point(at("made-link"), link.code, shortUrl(link.code));
       at("made").hidden = false;
       refresh();
-      return `Shortened: ${shortUrl(link.code)}`;
+      return `Shortened: ${link.code}`;
     });
   }
 

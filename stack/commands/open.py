@@ -21,7 +21,7 @@ def main() -> None:
         raise DeployError(
             f"no stack is up, or its last build failed ({file} is missing): run scripts/up.sh first"
         ) from None
-    signer = [sys.executable, PROJECT / "scripts/sign-token.py", *sys.argv[1:2]]
+    signer = [sys.executable, str(PROJECT / "scripts/sign-token.py"), *sys.argv[1:2]]
     signed = subprocess.run(signer, stdout=subprocess.PIPE, text=True)
     if signed.returncode:
         sys.exit(1)  # it has said why

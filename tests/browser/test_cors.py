@@ -4,7 +4,6 @@ import functools
 import http.server
 import json
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,9 +15,10 @@ import pytest
 
 from project import Project, Stack
 
+from .chromium import executable
+
 pytestmark = pytest.mark.browser
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PAGE = """<!doctype html><meta charset="utf-8"><title>another origin</title>
 <pre id="seen">nothing</pre>
 <script type="module">
@@ -59,11 +59,9 @@ def open_page(stack: Stack, folder: Path, origin: str) -> dict[str, Any]:
     """Open the page in headless Chromium, and return what it saw of the API."""
     page = PAGE.replace("URL_OF_THE_API", json.dumps(stack.url)).replace("TOKEN", json.dumps(stack.token()))
     (folder / "page.html").write_text(page)
-    browser = next((path for name in NAMES if (path := shutil.which(name))), None)
-    assert browser, f"no browser: install one of {', '.join(NAMES)}"
     done = subprocess.run(
         [
-            browser,
+            executable(),
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
