@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,6 +15,7 @@ from .visitor import DESK, PHONE, Visitor
 
 pytestmark = pytest.mark.browser
 EXAMPLE = "https://example.com/"
+NEW_YEAR = f"{datetime.now(UTC).year + 1}-01-02T00:00"  # some time in the next year, wherever that begins
 HOSTILE = (
     "<script>window.ran = 1</script>",
     "\"><img src=x onerror='window.ran=1'>",
@@ -242,7 +243,7 @@ def test_an_expired_token_asks_for_another_and_what_was_typed_stays(visitor: Vis
     visitor.sign_in(visitor.token(now=time.time() - 7200))
     visitor.sees("Forbidden", "Sign in with a new one")
     visitor.sees_the_sign_in()
-    visitor.sign_in(visitor.token(lifetime=8))
+    visitor.sign_in(visitor.token(lifetime=15))
     visitor.sees_that_user(visitor.user)
     visitor.field("Long URL").fill(EXAMPLE)
     visitor.sees("Forbidden", "Sign in with a new one")
@@ -312,7 +313,7 @@ def test_axe_finds_nothing_in_any_state(chromium: Browser, stack: Stack, code: s
         visitor.sign_in()
         expect(visitor.rows).to_have_count(20)
         visitor.fits()
-        visitor.shorten(EXAMPLE, "x" * 57 + code[-7:], "2030-01-01T00:00")
+        visitor.shorten(EXAMPLE, "x" * 57 + code[-7:], NEW_YEAR)
         visitor.sees("Shortened: ")
         visitor.fits()
         visitor.shorten(EXAMPLE, "no/slash")
@@ -349,7 +350,7 @@ def test_the_page_goes_on_after_the_stack_was_stopped(
 @pytest.mark.screenshot
 def test_screenshot(chromium: Browser, project: Project) -> None:
     clicks = {"lambda": 12, "mine": 1, "talk": 47}
-    with Visitor.before(chromium, project.up(), 800, device_scale_factor=2) as visitor:
+    with Visitor.before(chromium, project.up(), 800) as visitor:
         visitor.user = "user-1"
         visitor.has("https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html", "lambda")
         visitor.has("https://example.com/", "mine")
@@ -357,7 +358,7 @@ def test_screenshot(chromium: Browser, project: Project) -> None:
             for _ in range(count if code != "talk" else 0):
                 visitor.stack.follow(code)
         visitor.sign_in()
-        visitor.shorten("https://example.com/talks/2026?room=3", "talk", "2027-01-01T00:00")
+        visitor.shorten("https://example.com/talks/2026?room=3", "talk", NEW_YEAR)
         visitor.sees("Shortened: ")
         for _ in range(clicks["talk"]):
             visitor.stack.follow("talk")

@@ -64,7 +64,7 @@ def test_it_says_which_function_is_not_the_working_trees(up: Project) -> None:
         handler.write_text(edit)
         printed = up.check("scripts/status.sh")
         assert re.search(rf"^function  redirect    stale  deployed .*{said}$", printed, re.MULTILINE)
-        assert len(re.findall(r"^function .* live ", printed, re.MULTILINE)) == 2
+        assert len(re.findall(r"^function .* live ", printed, re.MULTILINE)) == len(FUNCTION_NAMES) - 1
     handler.write_text(before)
 
 
@@ -181,7 +181,9 @@ def test_another_program_on_the_port_is_not_taken_for_an_engine(
 
 def test_the_last_errors_are_in_it(project: Project) -> None:
     links = project.folder / "lambdas/common/links.py"
-    links.write_text(links.read_text().replace("def peek", 'def peek(code):\n    raise KeyError("x")\n\n\ndef unused'))
+    links.write_text(
+        links.read_text().replace("def peek", 'def peek(code, now):\n    raise KeyError("x")\n\n\ndef unused')
+    )
     stack = project.up()
     stack.shorten({"long_url": "https://example.com/", "code": "mine"})
     with stack.http() as client:
