@@ -14,6 +14,7 @@
   let following = null; // the `next` of the page that is shown
   let asked = 0; // a number for each request of the list, so that an answer that has been overtaken is dropped
   let away = false; // whether the last request of the list failed
+  let polling = false;
   let busy = false; // whether a request that a person made is under way
 
   class Refused extends Error {}  // the gateway does not take the token
@@ -56,7 +57,9 @@
     busy = true;
     say("working", working);
     try {
-      say("done", await work());
+      const done = await work();
+      away = false;
+      say("done", done);
     } catch (error) {
       fail(error);
     } finally {
@@ -346,8 +349,11 @@
   clicked("keep", () => at("question").close());
   clicked("delete", () => remove(at("question").dataset.code));
 
-  function poll() {
-    if (token && !busy && !document.hidden && !at("signed-in").hidden) refresh();
+  async function poll() {
+    if (polling || busy || document.hidden || at("signed-in").hidden) return;
+    polling = true;
+    await refresh();
+    polling = false;
   }
   setInterval(poll, POLL_EVERY);
   document.addEventListener("visibilitychange", poll);
