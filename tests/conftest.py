@@ -48,6 +48,11 @@ NEEDS = {
 }
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what cannot be imported without the packages that scripts/test.sh installs for --browser."""
+    return True if collection_path == PAGE_TESTS and not config.getoption("--browser") else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out = {
         item: marker

@@ -1,6 +1,7 @@
 """Bring the stack up: ``python -m stack.commands.up choose|docker|embedded`` is what scripts/up.sh does."""
 
 import os
+import subprocess
 import sys
 
 from stack.commands import engines
@@ -8,7 +9,7 @@ from stack.commands.engines import Engines
 from stack.engine.embedded import say
 from stack.errors import DeployError
 from stack.outputs import API_URL_FILE
-from stack.settings import COGNITO
+from stack.settings import COGNITO, PROJECT
 
 
 def choose() -> None:
@@ -39,13 +40,16 @@ def embedded() -> None:
 
 
 def say_what_is_next(both: Engines) -> None:
-    """Print the page's address and how to open it, the API's URL and the next commands, in eight lines at most."""
+    """Print the page's address and how to open it, the API's URL, a token and the next commands, in eight lines."""
     url = (both.embedded.settings.outputs / API_URL_FILE).read_text().strip()
-    print(f"\nThe page is up: {url}/\nscripts/open.sh opens it, signed in", flush=True)
-    print(f"The API is up: {url}\n", flush=True)
+    print(f"\nThe page is up: {url}/\nscripts/open.sh opens it, signed in\nThe API is up: {url}", flush=True)
     provider = both.embedded.settings.identity_provider
     if provider not in ("", COGNITO):
         print(f"Tokens come from {provider} (docs/tokens.md)")
+    else:
+        signed = subprocess.run([sys.executable, PROJECT / "scripts/sign-token.py"], stdout=subprocess.PIPE, text=True)
+        if signed.returncode == 0:  # or else it has said why there is no token
+            print(f"A token for user-1, good for one hour:\n{signed.stdout.strip()}")
     print('To call it: eval "$(scripts/status.sh --env)" sets API_URL, TOKEN and the AWS variables in your shell')
     print("Next: scripts/smoke.sh checks every answer, scripts/dev.sh redeploys each save, scripts/down.sh stops it")
 
