@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+import builds
 from project import Project, Stack, until
 
 from .provider import AUDIENCE, DISCOVERY, KEYS, Provider, running
@@ -124,6 +125,17 @@ def test_the_api_is_back_when_the_provider_is(api: Api) -> None:
     api.provider.publish("key-3")
     api.provider.start()
     until("the new key is known", lambda: api.post(api.token("key-3")) == 201)
+
+
+def test_an_allow_that_the_gateway_remembers_ends_too(built: tuple[Provider, Project, str], api: Api) -> None:
+    """Ask until the gateway has forgotten it, and the authorizer the key that was withdrawn."""
+    _, project, _ = built
+    assert builds.run(project, settings={"AUTHORIZER_TTL": "2"}).error == ""
+    token = api.token()
+    until("the key is known again", lambda: api.post(token) == 201)
+    api.provider.publish("key-2")
+    until("the allow has ended", lambda: api.post(token) == 403)
+    assert builds.run(project).error == ""
 
 
 def test_the_scripts_say_where_a_token_comes_from(built: tuple[Provider, Project, str], api: Api) -> None:
