@@ -1,5 +1,6 @@
 """Sign users in to the stack's user pool, with the right of an administrator of the account."""
 
+import re
 import secrets
 from typing import Any
 
@@ -11,6 +12,7 @@ from stack.settings import Settings
 
 # What the users that are made here carry. Nobody else's password is ever changed.
 MADE_HERE = {"Name": "profile", "Value": "made by sign-token.py"}
+AWS_URL = re.compile(r"https://\w+\.execute-api\.(?P<region>[\w-]+)\.")
 ATTEMPTS = 5  # two of these programs may set one user's password at once
 
 
@@ -49,7 +51,8 @@ def _target(settings: Settings) -> Local | Remote:
     published = settings.outputs / outputs.API_URL_FILE
     if not published.exists():
         raise DeployError(f"no stack is up, or its last build failed ({published} is missing): run scripts/up.sh first")
-    return Remote()
+    found = AWS_URL.match(published.read_text())
+    return Remote(region=found["region"] if found else settings.aws_default_region)
 
 
 def _ensure_user(cognito: Any, pool_id: str, user: str) -> None:

@@ -213,7 +213,8 @@ def _with_user_pool(
     """Bring the user pool and its client to where they should be; return the sources with what the authorizer needs."""
     name = definition.stack_name
     with side_by_side() as steps:
-        pool = steps.start("user pool", name, partial(user_pool.ensure, aws, definition))
+        ensure = partial(user_pool.ensure, aws, definition)
+        pool = steps.start("user pool", name, ensure, planned_id=f"{aws.region}_planned")  # which AWS takes for an ID
     with side_by_side() as steps:
         steps.start("pool client", name, partial(user_pool.ensure_client, aws, definition, pool.result()))
     return [replace(one, environment=user_pool.environment(aws, definition, settings, one.function)) for one in sources]

@@ -17,7 +17,6 @@ from stack.model import Definition
 from stack.settings import Settings
 
 TABLE, KEY = "shortlinks", "code"
-SHORTEN = "shorten"
 # No user has this name. Only a row with this owner is ever deleted.
 OWNER = CODE = "__deployment-probe__"
 TIMEOUT = 60  # seconds; a new API on AWS, or the first container of LocalStack, takes a while
@@ -25,7 +24,9 @@ RIGHTS_TIMEOUT = 180  # seconds; until then, AWS may deny a function what its ne
 RETRY_AFTER = 0.2  # seconds
 TOKEN_LIFETIME = RIGHTS_TIMEOUT + 60  # seconds
 REPLACED_TIMEOUT = 5  # seconds; under traffic, an update ends a process that has just taken a request
-EVENT = {"version": "2.0", "requestContext": {"authorizer": {"lambda": {"userId": OWNER}}}}  # without a body
+# What is asked past the gateway, and writes nothing: shorten for a link without a body, links for those of nobody.
+EVENT = {"version": "2.0", "requestContext": {"authorizer": {"lambda": {"userId": OWNER}}}}
+ASKED = {"shorten": ("POST /shorten", HTTPStatus.BAD_REQUEST), "links": ("GET /links", HTTPStatus.OK)}
 NOT_YET = (  # the gateway's answers while the API or a function is starting
     HTTPStatus.NOT_FOUND,
     HTTPStatus.TOO_MANY_REQUESTS,
@@ -53,18 +54,30 @@ def _refuse_and_miss(aws: Aws, definition: Definition, settings: Settings, base_
     """Show all that takes no token of the identity provider, which need not be up yet.
 
     The gateway refuses a request without a token, the authorizer one with a token of ours, and redirect
-    finds no link. The request that shorten refuses, for it has no body, comes past the gateway.
+    finds no link. What only a valid token leads to is asked past the gateway.
     """
     token = tokens.sign(OWNER, settings.jwt_secret, time.time(), TOKEN_LIFETIME)
     authorization = {"Authorization": f"Bearer {token}"}
     _expect(aws, base_url, "POST", "shorten", (HTTPStatus.UNAUTHORIZED,), "{}", by_gateway=True)
     _expect(aws, base_url, "POST", "shorten", (HTTPStatus.FORBIDDEN,), "{}", authorization, by_gateway=True)
     _expect(aws, base_url, "GET", f"r/{CODE}", (HTTPStatus.NOT_FOUND,))
-    name = definition.function_name(SHORTEN)
-    answer = aws["lambda"].invoke(FunctionName=name, Payload=json.dumps(EVENT).encode())
-    said = answer["Payload"].read().decode(errors="replace")
-    if f'"statusCode": {HTTPStatus.BAD_REQUEST.value}' not in said:
-        raise DeployError(f"function {name} did not refuse a request without a body: {' '.join(said.split())}")
+    for name, (route, right) in ASKED.items():
+        if name in {function.name for function in definition.functions}:
+            _expect_past_the_gateway(aws, definition.function_name(name), route, right)
+
+
+def _expect_past_the_gateway(aws: Aws, name: str, route: str, right: HTTPStatus) -> None:
+    """Invoke a function until it answers with a status, as the gateway would for a user whom the authorizer let in."""
+    local = isinstance(aws.target, Local)
+    deadline = time.monotonic() + (REPLACED_TIMEOUT if local else RIGHTS_TIMEOUT)
+    while True:
+        answer = aws["lambda"].invoke(FunctionName=name, Payload=json.dumps({**EVENT, "routeKey": route}).encode())
+        said = " ".join(answer["Payload"].read().decode(errors="replace").split())
+        if f'"statusCode": {right.value},' in said:
+            return
+        if time.monotonic() > deadline:
+            raise DeployError(f"function {name} did not answer {route} with {right.value}: {said}")
+        time.sleep(RETRY_AFTER)
 
 
 def _shorten_and_follow(aws: Aws, definition: Definition, settings: Settings, base_url: str) -> None:

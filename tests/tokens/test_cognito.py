@@ -1,6 +1,7 @@
 """IDENTITY_PROVIDER=cognito: the pool and its client are built with the stack, and their tokens open the API."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,15 +12,17 @@ import pytest
 
 import builds
 from engine_proxy import Reply, Request, proxy
-from project import TLS, Project, Stack
+from project import CHECKOUT, DEFAULTS, TLS, Project, Stack
 from stack.aws import Aws, Local
+from stack.commands.pool import access_token
 from stack.definition import DEFINITION
 from stack.deploy.resources import user_pool
 from stack.deploy.steps import Change
+from stack.settings import Settings
 
 NAME = DEFINITION.stack_name
 COGNITO = {"IDENTITY_PROVIDER": "cognito"}
-STEPS = {("user", f"pool {NAME}"), ("pool", f"client {NAME}")}
+STEPS = {("user pool", NAME), ("pool client", NAME)}
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +117,7 @@ def test_a_client_that_is_gone_is_made_again(project: Project, cognito: Any) -> 
     cognito.delete_user_pool_client(UserPoolId=pool_id, ClientId=client_of(cognito, pool_id)["ClientId"])
     assert "run scripts/up.sh first" in project.run("scripts/sign-token.py").stderr
     done = builds.run(project, settings=COGNITO)
-    assert (done.error, ("pool", f"client {NAME}") in done.changes("created")) == ("", True)
+    assert (done.error, ("pool client", NAME) in done.changes("created")) == ("", True)
     assert post(project.stack, before).status_code == 403  # the audience is another
     assert post(project.stack, sign_in(project)).status_code == 201
 
@@ -242,6 +245,49 @@ def test_the_tokens_verify_as_the_pool_publishes_them(project: Project, cognito:
     claims = jwt.decode(token, jwt.PyJWK(key), algorithms=["RS256"])
     assert claims["iss"] == f"https://cognito-idp.us-east-1.amazonaws.com/{pool_of(cognito)['Id']}"
     assert claims["client_id"] == client_of(cognito, pool_of(cognito)["Id"])["ClientId"]
+
+
+def test_the_page_names_every_right_on_cognito(project: Project, cognito: Any) -> None:
+    """Build, repair, sign in and remove, and see what is asked of Cognito. Tags at the creation take a right too."""
+    prefix = "AWSCognitoIdentityProviderService."
+    asked = {"TagResource"}
+
+    def note(request: Request) -> None:
+        name = request.headers.get("x-amz-target", "")
+        if name.startswith(prefix):
+            asked.add(name.removeprefix(prefix))
+
+    other = {**COGNITO, "NAME_PREFIX": "rights-"}
+    definition = DEFINITION.prefixed("rights-")
+    with proxy(project.engine, note) as engine:
+        assert builds.run(project, engine=engine, settings=other).error == ""
+        pool_id = pool_of(cognito, definition.stack_name)["Id"]
+        client_id = client_of(cognito, pool_id)["ClientId"]
+        cognito.update_user_pool(UserPoolId=pool_id, AdminCreateUserConfig={"AllowAdminCreateUserOnly": False})
+        cognito.update_user_pool_client(UserPoolId=pool_id, ClientId=client_id, AccessTokenValidity=5)
+        assert builds.run(project, engine=engine, settings=other).error == ""
+        settings = Settings.from_environment({**DEFAULTS, **project.settings, **other})
+        target = Local(int(engine.rsplit(":", 1)[1]), "us-east-1")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("stack.commands.pool._target", lambda _: target)
+            assert access_token(settings, "jane") != access_token(settings, "jane")
+        for _, remove in list(user_pool.removals(Aws((user_pool.SERVICE, "sts"), target), definition)):
+            assert remove().change is Change.REMOVED
+    page = (CHECKOUT / "docs/tokens.md").read_text()
+    assert set(re.findall(r"`cognito-idp:(\w+)`", page)) == asked
+
+
+def test_a_plan_says_what_a_build_then_does(project: Project, cognito: Any) -> None:
+    other = {**COGNITO, "NAME_PREFIX": "planned-"}
+    definition = DEFINITION.prefixed("planned-")
+    planned = builds.plan(project, definition, **other)
+    name = definition.stack_name
+    assert planned.changes("create") >= {("user pool", name), ("pool client", name)}
+    assert [one for one in cognito.list_user_pools(MaxResults=60)["UserPools"] if "planned" in one["Name"]] == []
+    done = builds.run(project, settings=other)
+    assert (done.error, done.changes("created")) == ("", planned.changes("create"))
+    again = builds.plan(project, definition, **other)
+    assert (again.changes("create"), again.changes("update")) == (set(), set())
 
 
 def test_an_engine_without_cognito_is_one_line(project: Project) -> None:
