@@ -192,14 +192,26 @@ def _start_debugger(settings: dict[str, Any], script: Path) -> Callable[[types.F
 
 
 def serve(control: socket.socket) -> None:
-    """Fork a worker for each line of JSON with four descriptors, until the engine closes the socket."""
+    """Fork a worker for each line of JSON with four descriptors, until the engine closes the socket.
+
+    The workers of an engine that was killed must not go on: what they ask for again, the next engine would do again.
+    """
+    children: set[int] = set()
+    template = os.getpid()
+    try:
+        _fork_workers(control, children)
+    finally:
+        for child in children if os.getpid() == template else ():
+            os.kill(child, signal.SIGKILL)
+
+
+def _fork_workers(control: socket.socket, children: set[int]) -> None:
     _load_boto3()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.collect()
     gc.freeze()
     loaded = sorted({name.partition(".")[0] for name in sys.modules})
     control.sendall(json.dumps(loaded).encode() + b"\n")
-    children: set[int] = set()
     while True:
         ready = select.select([control], [], [], 1 if children else None)[0]
         while children and (ended := os.waitpid(-1, os.WNOHANG)[0]):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from stack.engine import journal, names
 from stack.engine.journal import Journal
+from stack.engine.salvage import Salvage
 from stack.engine.tables import Tables
 
 HASHES = ("a", "b", "ä\n")
@@ -327,6 +328,63 @@ def test_a_replay_gives_the_same_tables(database: Database, file_limit: Any, ste
 @given(steps=st.lists(st.one_of(requests, requests, requests, faults), max_size=80))
 def test_a_replay_gives_the_same_tables_in_a_long_search(database: Database, file_limit: Any, steps: list[Any]) -> None:
     go_through(database, steps, file_limit)
+
+
+def salvage(database: Database, known: Path) -> list[str]:
+    """Begin with what can be read of the folder; return what is said to be lost."""
+    salvaged = Salvage(database.folder, ENGINE, json.loads(known.read_bytes()))
+    salvaged.replace(database.folder / "damaged")
+    database.leave()
+    return salvaged.lost
+
+
+def rows_of(database: Database) -> dict[tuple[Any, Any], Any]:
+    return {(key, row): item for _, key, table in names.entries(["_tables"]) for row, item in names.rows(table)}
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[*HealthCheck])
+@given(
+    steps=st.lists(st.one_of(single, single, batches, st.sampled_from(["kill", "fold"])), min_size=5, max_size=30),
+    data=st.data(),
+)
+def test_damage_is_found_and_costs_the_damaged_record_alone(
+    database: Database, steps: list[Any], data: st.DataObject
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        database.open(Path(folder) / "first")
+        for table in TABLES:
+            assert database.ask("CreateTable", **create(table))[0] == 200
+        database.tables.known = known = Path(folder) / "noted/tables"
+        database.tables.remember()
+        database.tables.known = None
+        for step in steps:
+            if isinstance(step, str):
+                cause(database, step)
+            else:
+                database.ask(step[0], **step[1])
+        database.leave()
+        before = rows_of(database)
+        path = data.draw(
+            st.sampled_from(journal.files(database.folder, "journal") + journal.files(database.folder, "snapshot"))
+        )
+        content = bytearray(path.read_bytes())
+        place = data.draw(st.integers(0, len(content) - 1))
+        start, end = content.rfind(b"\n", 0, place) + 1, content.find(b"\n", place)
+        damaged = bytes(content[start : content.find(b"\n", end + 1) if place == end else end])
+        touched = {one for one in HASHES if json.dumps(one).encode() in damaged}
+        content[place] ^= data.draw(st.sampled_from([1, 2, 64, 128]))
+        path.write_bytes(content)
+        try:
+            database.leave()
+        except journal.UnreadableError:
+            database.tables.journal.locked.close()
+            salvage(database, known)
+        after = rows_of(database)
+        assert {one[1][0] for one in before.keys() | after.keys() if before.get(one) != after.get(one)} <= touched
+        last = database.everything()
+        database.leave()
+        assert database.everything() == last
+        database.open(Path(folder) / "none")
 
 
 @pytest.mark.parametrize("when", ["before", "between", "after"])

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -65,6 +66,40 @@ def names_of(event: dict[str, object], first: bool) -> list[str]:
         "\ufffd is no text",
         f"{name} without an end",
     ]
+
+
+ASKS_AGAIN = """
+import os, pathlib, time
+import boto3
+from botocore.config import Config
+client = boto3.client("dynamodb", config=Config(retries={"max_attempts": 0}))
+def handler(event, context):
+    pathlib.Path(os.environ["STARTED"]).touch()
+    client.list_tables()
+    time.sleep(1)
+    while True:
+        try:
+            client.put_item(TableName="counts", Item={"name": {"S": "again"}})
+        except Exception:
+            time.sleep(0.1)
+"""
+
+
+def test_workers_of_a_killed_engine_ask_the_next_one_for_nothing(own: Engine) -> None:
+    own.start()
+    own.client("dynamodb").create_table(
+        TableName="counts",
+        KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "name", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    own.function("again", ASKS_AGAIN, Environment={"Variables": {"STARTED": str(own.folder / "started")}})
+    own.client("lambda").invoke(FunctionName="again", InvocationType="Event")
+    until("the function runs", (own.folder / "started").exists)
+    own.kill()
+    own.start()
+    time.sleep(2)  # in which it would ask some times
+    assert own.client("dynamodb").scan(TableName="counts")["Items"] == []
 
 
 def test_every_line_is_under_its_own_request(engine: Engine) -> None:
