@@ -65,7 +65,7 @@ def run(
 
 
 @functools.cache
-def clients(target: Local | Remote, services: tuple[str, ...] = removal.SERVICES, attempts: int = 5) -> Aws:
+def clients(target: Local | Remote, services: tuple[str, ...] = build.API_SERVICES, attempts: int = 5) -> Aws:
     """Return the clients of a deployment, made once, for that takes longer than most builds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(OPTIONS, "retries", {"mode": "standard", "max_attempts": attempts})

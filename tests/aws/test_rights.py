@@ -15,12 +15,14 @@ from aws.rights import ACCOUNT, REGION, UNBOUND, Needed, Policy, Rights, needed
 from aws.ways import FUNCTIONS, Way, aws
 from engine.bare import Engine
 from engine_proxy import Reply, Request
-from project import CHECKOUT, Project
+from project import CHECKOUT, DEFAULTS, Project
 from stack.aws import Remote
 from stack.aws_errors import EXPLAINED, explain
 from stack.definition import DEFINITION
+from stack.deploy.build import api_services
 from stack.deploy.remove import remove_stack
 from stack.model import Definition, Function, Route
+from stack.settings import Settings
 
 LONGEST = 6144  # characters of a managed policy, spaces not counted
 EXTRA = Function("recipe", (Route("GET /recipe"),), reads=("shortlinks",))
@@ -195,11 +197,12 @@ STAGES = (
 
 
 def run(deployer: Deployer, stage: Stage, url: str) -> builds.Done:
+    settings = {**PROVIDER, **stage.settings}
     if not stage.remove:
-        settings = {**PROVIDER, **stage.settings}
         return builds.run(deployer.project, stage.definition, target=Remote(url), settings=settings)
+    read = Settings.from_environment({**DEFAULTS, **settings})
     try:
-        remove_stack(builds.clients(Remote(url)), stage.definition, with_tables=True)
+        remove_stack(builds.clients(Remote(url), api_services(read)), stage.definition, read, with_tables=True)
     except EXPLAINED as error:
         return builds.Done("", explain(error))
     return builds.Done("", "")
