@@ -19,6 +19,7 @@ from project import CHECKOUT, DEFAULTS, Project
 from stack.aws import Remote
 from stack.aws_errors import EXPLAINED, explain
 from stack.definition import DEFINITION
+from stack.deploy.build import api_services
 from stack.deploy.remove import remove_stack
 from stack.model import Definition, Function, Route
 from stack.settings import Settings
@@ -199,9 +200,9 @@ def run(deployer: Deployer, stage: Stage, url: str) -> builds.Done:
     settings = {**PROVIDER, **stage.settings}
     if not stage.remove:
         return builds.run(deployer.project, stage.definition, target=Remote(url), settings=settings)
+    read = Settings.from_environment({**DEFAULTS, **settings})
     try:
-        read = Settings.from_environment({**DEFAULTS, **settings})
-        remove_stack(builds.clients(Remote(url)), stage.definition, read, with_tables=True)
+        remove_stack(builds.clients(Remote(url), api_services(read)), stage.definition, read, with_tables=True)
     except EXPLAINED as error:
         return builds.Done("", explain(error))
     return builds.Done("", "")
