@@ -344,7 +344,8 @@
   clicked("previous", () => turn(false));
   clicked("next", () => turn(true));
   at("question").addEventListener("close", () => { // its row may be gone, and the focus with it
-    if (document.activeElement === document.body) at("links-heading").focus();
+    const focused = document.activeElement;
+    if (focused === document.body || at("question").contains(focused)) at("links-heading").focus();
   });
   clicked("keep", () => at("question").close());
   clicked("delete", () => remove(at("question").dataset.code));
