@@ -19,6 +19,7 @@ REFUSED = {
 BY_OWNER = "by-owner"  # an index, which has owner_id and code alone: a click does not write to it
 CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LONGEST_OWNER = 2048  # bytes of UTF-8, for owner_id is the index's partition key
+TRACE_KEPT = 365 * 24 * 60 * 60  # seconds
 LIVE = "attribute_exists(long_url) AND (attribute_not_exists(expires_at) OR expires_at > :now)"
 FREE = "attribute_not_exists(code) OR expires_at <= :now"
 
@@ -29,7 +30,7 @@ def can_own(owner_id: str) -> bool:
 
 
 class Expired(Exception):
-    """Say that there is a link, whose time has passed; the table may take days to remove its item."""
+    """Say that there was a link, whose time has passed, whether or not the table has removed its item."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def put(link: Link, now: float) -> bool:
         )
     except dynamodb.exceptions.ConditionalCheckFailedException:
         return False
+    if link.expires_at is not None:
+        _leave_trace(link.code, link.expires_at)
     return True
 
 
@@ -91,6 +94,7 @@ def click(code: str, now: float) -> str | None:
     except dynamodb.exceptions.ConditionalCheckFailedException as error:
         if "long_url" in error.response.get("Item", {}):
             raise Expired from None
+        _check_trace(code, now)
         return None
     except ClientError as error:
         if error.response["Error"]["Code"] not in REFUSED:
@@ -110,6 +114,7 @@ def peek(code: str, now: float) -> str | None:
         return None
     item = dynamodb.get_item(TableName=TABLE, Key={"code": {"S": code}}, ConsistentRead=True).get("Item", {})
     if "long_url" not in item:
+        _check_trace(code, now)
         return None
     if "expires_at" in item and int(item["expires_at"]["N"]) <= now:
         raise Expired
@@ -160,7 +165,28 @@ def delete(code: str, owner_id: str) -> bool:
         )
     except dynamodb.exceptions.ConditionalCheckFailedException:
         return False
+    dynamodb.delete_item(TableName=TABLE, Key=_trace(code))
     return True
+
+
+def _trace(code: str) -> dict[str, Any]:
+    """Return the key of the item that tells when the link of a code expires; no link has such a code."""
+    return {"code": {"S": f"expired:{code}"}}
+
+
+def _leave_trace(code: str, expires_at: int) -> None:
+    """Store when a link expires, so that this is known for a year after the table has removed the link's own item."""
+    try:
+        dynamodb.put_item(TableName=TABLE, Item={**_trace(code), "expires_at": {"N": str(expires_at + TRACE_KEPT)}})
+    except ClientError as error:  # the link is stored, and that is what was asked for
+        note(level=logging.ERROR, reason=f"the link will be unknown once it is removed: {error}")
+
+
+def _check_trace(code: str, now: float) -> None:
+    """Raise Expired if the code's link has expired and was removed."""
+    trace = dynamodb.get_item(TableName=TABLE, Key=_trace(code)).get("Item")
+    if trace is not None and int(trace["expires_at"]["N"]) - TRACE_KEPT <= now:
+        raise Expired
 
 
 def _compared(operator: str, value: str) -> dict[str, Any]:

@@ -293,7 +293,9 @@ def links(aws: Aws, table: str, report: Report) -> None:
         if count > COUNTED:
             report.facts["links"] = {"count": count}
             return report.say("links", f"{count:,} (clicks are added up for {COUNTED:,} links at most)")
-        pages = client.get_paginator("scan").paginate(TableName=table, ProjectionExpression="click_count")
+        pages = client.get_paginator("scan").paginate(
+            TableName=table, FilterExpression="attribute_exists(long_url)", ProjectionExpression="click_count"
+        )
         rows = [row for page in pages for row in page["Items"]]
     except client.exceptions.ResourceNotFoundException:
         report.sound = False

@@ -13,19 +13,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .events import get, head, post
+from .events import get, head, own_link, post
 from .functions import Function
-from .table import Item, Table
+from .table import NAME, Item, Table
 from .test_shorten import error
 
 URL = "https://example.com/a?b=c&d=%20#e"
 NOW = 1_800_000_000
+YEAR = 365 * 24 * 60 * 60
 TEN_YEARS = 10 * 365 * 24 * 60 * 60
 FOUND = {"statusCode": 302, "headers": {"Location": URL, "Cache-Control": "no-store"}, "body": ""}
 GONE = {
     "statusCode": 410,
     "headers": {"Content-Type": "application/json"},
     "body": json.dumps({"error": "expired"}),
+}
+
+NOT_FOUND = {
+    "statusCode": 404,
+    "headers": {"Content-Type": "application/json"},
+    "body": json.dumps({"error": "not found"}),
 }
 
 
@@ -60,7 +67,8 @@ def test_shorten_stores_when_a_link_expires_and_says_so(shorten: Function, links
             "owner_id": {"S": "user-1"},
             "click_count": {"N": "0"},
             "expires_at": {"N": str(expires_at)},
-        }
+        },
+        "expired:mine": {"code": {"S": "expired:mine"}, "expires_at": {"N": str(expires_at + YEAR)}},
     }
 
 
@@ -126,6 +134,30 @@ def test_an_expired_code_may_be_taken_anew_and_is_the_new_owners_alone(
     }
     assert links.rows() == {"mine": stored}
     assert redirect(get("mine")) == FOUND
+
+
+@pytest.mark.parametrize("visit", [get, head])
+def test_a_link_that_the_table_has_removed_is_gone_for_a_year(
+    shorten: Function, redirect: Function, links: Table, clock: Any, visit: Any
+) -> None:
+    shorten(post({"long_url": URL, "code": "mine", "expires_at": NOW + 5}))
+    links.client.delete_item(TableName=NAME, Key={"code": {"S": "mine"}})
+    for now, answer in ((NOW + 4, NOT_FOUND), (NOW + 5, GONE), (NOW + YEAR, GONE)):
+        clock(now)
+        assert redirect(visit("mine")) == answer
+    assert redirect(visit("expired:mine")) == NOT_FOUND
+    assert shorten(post({"long_url": URL, "code": "mine"}, user="user-2"))["statusCode"] == HTTPStatus.CREATED
+    assert redirect(visit("mine")) == FOUND
+
+
+def test_a_link_that_its_owner_has_deleted_is_unknown_ever_after(
+    shorten: Function, redirect: Function, owners: Function, links: Table, clock: Any
+) -> None:
+    shorten(post({"long_url": URL, "code": "mine", "expires_at": NOW + 5}))
+    owners(own_link("DELETE", "mine"))
+    clock(NOW + 6)
+    assert redirect(get("mine")) == NOT_FOUND
+    assert links.rows() == {}
 
 
 def test_a_code_that_expires_later_is_taken(shorten: Function, links: Table) -> None:

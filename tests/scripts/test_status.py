@@ -39,7 +39,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A stack that is up, with two links and three clicks."""
     with Project.standing(tmp_path_factory.mktemp("status")) as project:
         for code, clicks in (("one", 1), ("two", 2)):
-            project.stack.shorten({"long_url": "https://example.com/", "code": code})
+            project.stack.shorten({"long_url": "https://example.com/", "code": code, "expires_at": 2_000_000_000})
             for _ in range(clicks):
                 project.stack.follow(code)
         yield project
