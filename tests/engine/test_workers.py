@@ -75,7 +75,6 @@ from botocore.config import Config
 client = boto3.client("dynamodb", config=Config(retries={"max_attempts": 0}))
 def handler(event, context):
     pathlib.Path(os.environ["STARTED"]).touch()
-    client.list_tables()
     time.sleep(1)
     while True:
         try:
