@@ -180,7 +180,7 @@ def _ensure_recovery(dynamodb: Any, name: str, wanted: bool) -> bool:
 def _delete(dynamodb: Any, name: str) -> None:
     if dynamodb.describe_table(TableName=name)["Table"].get("DeletionProtectionEnabled"):
         dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
-        dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig=WAIT)
+    # A conflict while that is under way is repeated, and another removal may be faster.
     dynamodb.delete_table(TableName=name)
     dynamodb.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig=WAIT)
 
