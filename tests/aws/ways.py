@@ -256,6 +256,25 @@ class LaggingLists(Way):
         return str(next((part[name] for name in self.IDS if name in part), ""))
 
 
+class LaggingTags(Way):
+    """The tags of a table that was just made are not told yet."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self._made: float | None = None
+
+    def after(self, request: Request, body: bytes) -> bytes:
+        if request.operation == "CreateTable" and b'"TableDescription"' in body:
+            self._made = time.monotonic()
+        if request.operation == "ListTagsOfResource" and self._made is not None:
+            if time.monotonic() > self._made + self.seconds:
+                self._made = None
+            self.met += 1
+            return b'{"Tags": []}'
+        return body
+
+
 class OwnIds(Way):
     """AWS chooses an API's ID. The tags by which engines are asked for one are tags like any other."""
 

@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import Any
 
-from stack.aws import Aws
+from stack.aws import Aws, Local
 from stack.deploy import mark
 from stack.deploy.resources import Removals, left, removal
 from stack.deploy.steps import Change, Ensured, drift
@@ -18,6 +18,7 @@ from stack.settings import Settings
 BILLING_MODE = "PAY_PER_REQUEST"
 WAIT = {"Delay": 1, "MaxAttempts": 60}  # seconds between looks, looks
 INDEX_TIMEOUT = 3600  # seconds; AWS takes some minutes to fill the index of a small table
+TAGS_TIMEOUT = 10  # seconds
 LOOK_EVERY = 0.5  # seconds
 
 
@@ -194,8 +195,17 @@ def _find(dynamodb: Any, name: str) -> dict[str, Any] | None:
 
 
 def _is_ours(aws: Aws, definition: Definition, arn: str) -> bool:
-    pages = aws["dynamodb"].get_paginator("list_tags_of_resource").paginate(ResourceArn=arn)
-    return mark.is_on(aws, definition, [tag for page in pages for tag in page["Tags"]])
+    """Return True if the table has the mark. AWS may tell no tags at all of a table that was just made.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TagResource.html
+    """
+    deadline = time.monotonic() + (0 if isinstance(aws.target, Local) else TAGS_TIMEOUT)
+    while True:
+        pages = aws["dynamodb"].get_paginator("list_tags_of_resource").paginate(ResourceArn=arn)
+        tags = [tag for page in pages for tag in page["Tags"]]
+        if tags or time.monotonic() > deadline:
+            return mark.is_on(aws, definition, tags)
+        time.sleep(LOOK_EVERY)
 
 
 def _check_key(table: Table, current: dict[str, Any]) -> None:
