@@ -17,6 +17,6 @@ browser=
 case " $* " in *" --compose "*) compose=compose ;; esac
 case " $* " in *" --browser "*) browser=browser ;; esac
 case " $* " in *" --localstack "*) tests/localstack/stand-in-image.sh && set -- --numprocesses=1 "$@" ;; esac
-need embedded client test ${compose:+"$compose"} ${browser:+"$browser"}
+need embedded dev debug cognito client test ${compose:+"$compose"} ${browser:+"$browser"}
 .venv/bin/python -m stack.commands.packages
 exec .venv/bin/python -m pytest "$@"
