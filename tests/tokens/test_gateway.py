@@ -146,4 +146,10 @@ def test_the_scripts_say_where_a_token_comes_from(built: tuple[Provider, Project
         assert done.stderr.startswith(f"error: tokens come from {provider.issuer}: ")
         assert done.stderr.count("\n") == 1
     assert project.run("scripts/smoke.sh", TOKEN="none").stderr.splitlines()[-1].startswith("error: TOKEN is no JWT")
-    assert "all as it should be" in project.check("scripts/smoke.sh", TOKEN=api.token(sub="größer"))
+    token, other = api.token(sub="größer"), api.token(sub="other")
+    printed = project.check("scripts/smoke.sh", TOKEN=token)
+    assert "all as it should be" in printed
+    assert "put a token of one into OTHER_TOKEN" in printed
+    printed = project.check("scripts/smoke.sh", TOKEN=token, OTHER_TOKEN=other)
+    assert "DELETE /links/{code} of another's link" in printed
+    assert "OTHER_TOKEN" not in printed
