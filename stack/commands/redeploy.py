@@ -66,6 +66,8 @@ class Redeployment:
         try:
             python = self.python
             packages.install(self.settings.lambdas, python)
+            with contextlib.suppress(PackageError):  # then the code is not loaded here before it is replaced
+                packages.install(self.settings.lambdas, packages.own())
             code = {one.name: package.build(self.settings.lambdas, one.name, python) for one in wanted}
             changed = [one for one in wanted if code[one.name] != self.serving.get(one.name)]
             if not changed:

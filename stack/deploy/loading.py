@@ -16,8 +16,9 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from stack import packages
 from stack.aws import Aws
-from stack.deploy.package import COMMON, ENTRY, Package
+from stack.deploy.package import COMMON, ENTRY, Package, build
 from stack.deploy.resources import function as functions
 from stack.deploy.steps import Change, Ensured
 from stack.errors import PackageError
@@ -74,6 +75,11 @@ def ensure(
         return Ensured(Change.UNCHANGED, function.name)
     if found is not None and functions.has_code(found, package) and functions.variables(found) == variables:
         return Ensured(Change.UNCHANGED, function.name)
+    if package.target not in (None, packages.own()):
+        try:
+            package = build(package.lambdas, function.name, packages.own())
+        except PackageError:  # this Python has no packages that it could load
+            return Ensured(Change.UNCHANGED, function.name)
     local = {
         "AWS_ENDPOINT_URL": engine_url,
         "AWS_REGION": aws.region,

@@ -21,10 +21,16 @@ ENTRY = "handler.py"
 
 @dataclass(frozen=True)
 class Package:
-    """The bytes of a zip and their hash as Lambda's ``CodeSha256`` gives it; ``sources`` are the project's files."""
+    """The bytes of a zip and their hash as Lambda's ``CodeSha256`` gives it.
+
+    ``sources`` are the project's files in it, which come from ``lambdas``. ``target`` is the Python that its packages
+    are for, or None if it has none.
+    """
 
     content: bytes
     sources: frozenset[str]
+    lambdas: Path
+    target: Target | None
 
     @property
     def sha256(self) -> str:
@@ -51,7 +57,7 @@ def build(lambdas: Path, name: str, target: Target = LAMBDA) -> Package:
             archive.writestr(packages.member(arcname), _checked(path, lambdas))
     content = buffer.getvalue()
     packages.check_size(name, content)
-    return Package(content, frozenset(files))
+    return Package(content, frozenset(files), lambdas, target if installed else None)
 
 
 def _check_clash(lambdas: Path, name: str, installed: set[str], files: Mapping[str, Path]) -> None:

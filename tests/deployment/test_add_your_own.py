@@ -13,6 +13,7 @@ import pytest
 
 import builds
 from project import CHECKOUT, TLS, Project, Stack
+from session import session
 from stack.definition import DEFINITION
 from stack.model import Function, Route, Table
 
@@ -193,6 +194,8 @@ def test_the_pages_function_works_as_it_is_written(project: Project) -> None:
         token = {"Authorization": f"Bearer {stack.token('user-7')}"}
         assert client.post("/jottings", json={"text": ""}, headers=token).status_code == 400
         assert client.post("/jottings", content=b'{"text": "raw"}', headers=token).json()["owner"] == "user-7"
+    with session(project, "scripts/logs.sh", "jottings") as window:
+        window.shows(f"user-1 stored {note['id']}")
     assert re.search(r"^route +POST /jottings +jottings +needs a token$", project.check("scripts/status.sh"), re.M)
 
     shutil.copytree(CHECKOUT / "tests", project.folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))

@@ -19,6 +19,8 @@ from stack.packages import LAMBDA, Target
 
 MUSL = Target("3.13", "musl", "1.2", "x86_64")
 ENTRY = '        Function("probe", (Route("GET /probe"),)),\n'
+# One whose worker is a new Python instead of a copy of one that is warm.
+COLD = '        Function("cold", (Route("GET /cold"),), variables={"PYTHONHASHSEED": "0"}),\n'
 HANDLER = """import importlib, json
 import measures
 
@@ -70,12 +72,13 @@ def zipped(lambdas: Path, target: Target = LAMBDA) -> list[str]:
 
 def test_a_function_imports_what_it_asks_for_and_nothing_else_of_the_venv(project: Project, index: Path) -> None:
     function(project.folder / "lambdas", "measures\n")
-    project.define(ENTRY)
+    shutil.copytree(project.folder / "lambdas/probe", project.folder / "lambdas/cold")
+    project.define(ENTRY + COLD)
     project.settings |= wheels.only(index)
     printed = project.check("scripts/up.sh")
-    assert "==> installing lambdas/probe/requirements.txt for Python 3." in printed
+    assert printed.count("==> installing lambdas/") == 1  # both ask for the same
     with project.stack.http() as client:
-        assert client.get("/probe").json() == [1, "boto3"]
+        assert client.get("/probe").json() == client.get("/cold").json() == [1, "boto3"]
         shutil.rmtree(index)  # an index that is gone does not matter, because nothing is to be installed
         printed = project.check("scripts/up.sh")
         assert "installing" not in printed

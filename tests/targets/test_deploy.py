@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
+import wheels
 from engine_proxy import Drop, Reply, Request, proxy
 from listener import listener
-from project import CHECKOUT, Project, Stack, free_port
+from project import CHECKOUT, TLS, Project, Stack, free_port
 from stack.commands import deploy
 from stack.definition import DEFINITION
 
@@ -98,6 +100,23 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """An engine for others to deploy to, which has a stack of its own."""
     with Project.standing(tmp_path_factory.mktemp("engine")) as project:
         yield project
+
+
+def test_a_build_elsewhere_installs_the_packages_that_functions_ask_for(deployer: Deployer, engine: Project) -> None:
+    folder = deployer.project.folder / "lambdas/probe"
+    folder.mkdir()
+    (folder / "handler.py").write_text(
+        "import measures\nhandler = lambda *_: {'statusCode': 200, 'body': measures.SIZE}\n"
+    )
+    (folder / "requirements.txt").write_text("measures\n")
+    deployer.project.define('        Function("probe", (Route("GET /probe"),)),\n')
+    wheels.make(deployer.home / "index", "measures", {"measures.py": "SIZE = '1'\n"})
+    elsewhere = ("--endpoint-url", engine.engine, "--yes")
+    printed = deployer.done(*elsewhere, NAME_PREFIX="far-", **wheels.only(deployer.home / "index"))
+    assert "==> installing lambdas/probe/requirements.txt for Python 3." in printed
+    url = re.findall(r"==> ready: (http\S+)", printed)[-1]
+    assert httpx.get(f"{url}/probe", verify=TLS).text == "1"
+    deployer.done("remove", *elsewhere, "--with-table", NAME_PREFIX="far-")
 
 
 def test_a_build_elsewhere_and_its_removal(deployer: Deployer, engine: Project) -> None:
