@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
     shutdown.leave_nothing_behind(settings.outputs, settings.host_port)
     if unsaved:
         shutdown.report_unsaved(
-            f"the engine has stopped, but not everything could be saved ({unsaved[0]}): "
+            f"{shutdown.UNSAVED} ({unsaved[0]}): "
             "what DynamoDB acknowledged is kept, the rest is as the last stop left it. Free some space"
         )
     sys.stdout.flush()

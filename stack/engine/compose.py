@@ -13,6 +13,7 @@ from typing import Any
 from stack import packages
 from stack.engine import neighbours
 from stack.engine.embedded import make_outputs, say
+from stack.engine.shutdown import UNSAVED
 from stack.errors import DeployError
 from stack.settings import PROJECT, Settings
 
@@ -103,11 +104,19 @@ class Compose:
         return before, after
 
     def down(self) -> bool:
-        """Remove the engine's container; return False if there is none. Raises DeployError."""
+        """Remove the engine's container; return False if there is none.
+
+        Raises DeployError, also if the engine has stopped and could not save everything.
+        """
         if not self.container():
             return False
-        if not _run("compose", "down"):
+        stopped = _run("compose", "stop", SERVICE)
+        log = _docker("compose", "logs", "--no-log-prefix", "--tail", LOG_TAIL, SERVICE).stdout
+        if not stopped or not _run("compose", "down"):
             raise DeployError("Docker Compose could not stop the stack (see above)")
+        for line in log.splitlines():
+            if line.startswith(f"error: {UNSAVED}"):
+                raise DeployError(line.removeprefix("error: "))
         return True
 
     def wipe(self) -> bool:

@@ -12,6 +12,7 @@ from stack import outputs
 
 reports: list[Callable[[str], object]] = [lambda why: print(f"error: {why}", file=sys.stderr, flush=True)]
 
+UNSAVED = "the engine has stopped, but not everything could be saved"
 CHILDREN_TIMEOUT = 5  # seconds
 POLL_EVERY = 0.05  # seconds
 

@@ -64,3 +64,19 @@ def test_outputs_are_withdrawn_however_the_container_is_stopped(project: Contain
     assert project.published
     project.compose(*command)
     until("the outputs are gone", lambda: not project.published)
+
+
+def test_a_full_disk_is_said_to_be_one(project: Containers) -> None:
+    (project.folder / "docker-compose.override.yml").write_text(
+        "volumes: {state: {driver_opts: {type: tmpfs, device: tmpfs, o: size=32m}}}\n"
+    )
+    project.compose_up()
+    assert project.stack.shorten(LINK).status_code == 201
+    project.shell("cat /dev/zero > /state/filler")
+    for _ in range(20):  # the last block of the journal has room for some
+        assert project.stack.follow("kept").status_code == 302
+    assert project.stack.shorten({**LINK, "code": "new"}).status_code == 500
+    assert "cannot be written to (No space left on device)" in project.run("scripts/status.sh").stdout
+    done = project.run("scripts/down.sh")
+    assert done.returncode == 1
+    assert "error: the engine has stopped, but not everything could be saved" in done.stderr
