@@ -192,12 +192,16 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
         self._in_use = value
 
     def invoke(self, *arguments: Any, **named: Any) -> dict[str, Any]:
-        """Run one invocation. One that has waited while the function was replaced is of the new code."""
+        """Run one invocation. One that has waited while the function was replaced runs the new code."""
         if not self.debugged:
             return super().invoke(*arguments, **named)  # type: ignore[no-any-return]
         with self.turn:
             if debugger.is_current(self):
-                return super().invoke(*arguments, **named)  # type: ignore[no-any-return]
+                try:
+                    return super().invoke(*arguments, **named)  # type: ignore[no-any-return]
+                except RuntimeError:  # the process did not start
+                    if debugger.is_current(self):
+                        raise
         worker = debugger.acquire(self.func_name)
         try:
             return worker.invoke(*arguments, **named)  # type: ignore[no-any-return]
