@@ -36,6 +36,7 @@ END_TIMEOUT = 30  # seconds; a redeployment under way is not broken off
 READY = "ready"  # what redeploy.py answers once it knows what serves
 DONE = "done"  # what it answers to a redeployment after which it is known what serves
 ENGINE_GONE = 3  # the exit code of redeploy.py
+UNDER_DEV = "UNDER_DEV"  # the variable by which up.sh knows that dev.sh runs it
 FUNCTIONS = "lambdas"
 FOLDERS = (FUNCTIONS, "stack", "init", "compose")
 FILES = (".env", ".env.local", "docker-compose.yml", "pyproject.toml")
@@ -243,7 +244,7 @@ class Dev:
             return
         self.end_redeployer()
         began = time.time()
-        succeeded = self.script("up.sh", os.environ) == 0
+        succeeded = self.script("up.sh", {**os.environ, UNDER_DEV: "1"}) == 0
         if self.interrupted:
             return
         self.engine_gone = target.state in (State.STARTING, State.OTHER)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from stack.commands import engines
+from stack.commands.dev import UNDER_DEV
 from stack.commands.engines import Engines
 from stack.engine.embedded import say
 from stack.errors import DeployError
@@ -40,7 +41,12 @@ def embedded() -> None:
 
 
 def say_what_is_next(both: Engines) -> None:
-    """Print the page's address and how to open it, the API's URL, a token and the next commands, in eight lines."""
+    """Print the page's address and how to open it, the API's URL, a token and the next commands, in eight lines.
+
+    Under scripts/dev.sh the build's own last lines are enough.
+    """
+    if UNDER_DEV in os.environ:
+        return
     url = (both.embedded.settings.outputs / API_URL_FILE).read_text().strip()
     print(f"\nThe page is up: {url}/\nscripts/open.sh opens it, signed in\nThe API is up: {url}", flush=True)
     provider = both.embedded.settings.identity_provider

@@ -327,7 +327,7 @@ def test_a_changed_port_moves_the_stack(project: Project) -> None:
     assert not answers(f"http://127.0.0.1:{ports[1]}")
 
 
-@pytest.mark.parametrize("moment", ["", "==> table", "API         shortener", "The API is up", READY])
+@pytest.mark.parametrize("moment", ["", "==> table", "API         shortener", "==> ready in", READY])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_at_any_moment_stops_what_it_started(
     project: Project, moment: str, number: signal.Signals
@@ -345,6 +345,8 @@ def test_ctrl_c_stops_what_it_started(project: Project) -> None:
     with session(project, "scripts/dev.sh") as window:
         window.shows(READY)
         assert window.interrupt() == 0
+    assert window.printed.count("==> ready in") == 1
+    assert "Next: " not in window.printed
     assert window.printed.endswith("==> the engine has stopped\n==> down\n")
     assert "Traceback" not in window.printed
     assert not answers(project.engine)
@@ -363,7 +365,7 @@ def test_ctrl_c_leaves_what_was_up(project: Project) -> None:
 def test_a_save_that_comes_as_soon_as_it_watches_is_live_too(project: Project) -> None:
     handler = project.folder / "lambdas/redirect/handler.py"
     with session(project, "scripts/dev.sh") as window:
-        window.shows("The API is up")  # it is not watching yet
+        window.shows("==> ready in")  # it is not watching yet
         handler.write_text(handler.read_text().replace('"no-store"', '"no-store, early"'))
         assert project.stack.shorten(LINK).status_code == 201
         until("the edit is live", lambda: "early" in project.stack.follow("mine").headers.get("cache-control", ""))
