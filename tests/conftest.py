@@ -15,7 +15,7 @@ from project import DEFAULTS, Project, Stack
 FOREIGN = ("AWS_", "LOCALSTACK_", "MINISTACK_", "COMPOSE_", "GATEWAY_")
 LEFT_OUT = pytest.StashKey["Counter[str]"]()
 PAGE_TESTS = Path(__file__).with_name("browser") / "test_page.py"
-SLOW = ("deployment", "engine", "scripts", "localstack")  # folders whose tests wait for engines of their own
+SLOW = ("aws", "deployment", "engine", "scripts", "localstack")  # folders whose tests wait for engines of their own
 
 
 def pytest_configure() -> None:

@@ -216,5 +216,8 @@ def _with_user_pool(
         ensure = partial(user_pool.ensure, aws, definition)
         pool = steps.start("user pool", name, ensure, planned_id=f"{aws.region}_planned")  # which AWS takes for an ID
     with side_by_side() as steps:
-        steps.start("pool client", name, partial(user_pool.ensure_client, aws, definition, pool.result()))
-    return [replace(one, environment=user_pool.environment(aws, definition, settings, one.function)) for one in sources]
+        client = steps.start("pool client", name, partial(user_pool.ensure_client, aws, definition, pool.result()))
+    ids = None if aws.only_looks else (pool.result(), client.result())
+    return [
+        replace(one, environment=user_pool.environment(aws, definition, settings, one.function, ids)) for one in sources
+    ]

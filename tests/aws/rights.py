@@ -79,6 +79,8 @@ def beyond_the_engine(request: Request) -> Iterator[Needed]:
             yield Needed("cloudwatch:DeleteAlarms", _alarm(request))
         case "ListTagsForResource" if _service(request) == "monitoring":
             yield Needed("cloudwatch:ListTagsForResource", _alarm(request))
+        case "CreateUserPool":
+            yield Needed("cognito-idp:TagResource", f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/new")
         case "CreateLogGroup":
             yield Needed("logs:TagResource", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{asked['logGroupName']}")
         case "CreateRole":
@@ -106,7 +108,7 @@ def _alarm(request: Request) -> str:
 
 def _service(request: Request) -> str | None:
     """Return the service that a request is signed for, or None for one of a client of the API."""
-    found = re.search(r"Credential=[^/]+/\d+/[^/]+/(\w+)/", request.headers.get("authorization", ""))
+    found = re.search(r"Credential=[^/]+/\d+/[^/]+/([\w-]+)/", request.headers.get("authorization", ""))
     return found[1] if found else None
 
 

@@ -30,7 +30,10 @@ WITH_EXTRA = replace(DEFINITION, functions=(*DEFINITION.functions, EXTRA))
 
 
 def documented() -> Policy:
-    """Return the policy of docs/aws.md for the tests' account, with the ARNs of one function more."""
+    """Return the policy of docs/aws.md for the tests' account, with the ARNs of one function more.
+
+    What a user pool takes, which docs/tokens.md says, is a statement more.
+    """
     page = (CHECKOUT / "docs/aws.md").read_text()
     section = page.partition("## The policy a deployer needs\n")[2]
     (text,) = re.findall(r"```json\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
@@ -40,14 +43,19 @@ def documented() -> Policy:
         if isinstance(statement["Resource"], list):
             others = [arn for arn in statement["Resource"] if re.search(r"[:/]shorten(:\*)?$", arn)]
             statement["Resource"] += [arn.replace("shorten", EXTRA.name) for arn in others]
+    page = (CHECKOUT / "docs/tokens.md").read_text().partition("To sign in:")[0]
+    actions = set(re.findall(r"`(cognito-idp:\w+)`", page))
+    pools = f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/*"
+    for name, some, resource in (("Pools", actions - ON_ANY, pools), ("AnyPool", actions & ON_ANY, "*")):
+        policy["Statement"].append({"Sid": name, "Effect": "Allow", "Action": sorted(some), "Resource": resource})
     return policy
 
 
 READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+ON_ANY = {"cognito-idp:CreateUserPool", "cognito-idp:ListUserPools"}
 LOOKS = re.compile(r"\w+:(GET|(Describe|Get|List)\w+)")
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms"
-# As on AWS, where a shared secret is refused. This one is never up: no token is valid.
-PROVIDER = {"IDENTITY_PROVIDER": "http://127.0.0.1:1"}
+PROVIDER = {"IDENTITY_PROVIDER": "cognito"}  # as on AWS, where a shared secret is refused
 
 Right = tuple[str, str]  # a statement's name, and one of its actions
 
@@ -172,6 +180,11 @@ def change_by_hand(deployer: Deployer) -> None:
         BillingMode="PROVISIONED",
         ProvisionedThroughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
     )
+    cognito = client("cognito-idp")
+    (pool,) = cognito.list_user_pools(MaxResults=2)["UserPools"]
+    cognito.update_user_pool(UserPoolId=pool["Id"], AdminCreateUserConfig={"AllowAdminCreateUserOnly": False})
+    (one,) = cognito.list_user_pool_clients(UserPoolId=pool["Id"])["UserPoolClients"]
+    cognito.update_user_pool_client(UserPoolId=pool["Id"], ClientId=one["ClientId"], AccessTokenValidity=5)
     client("lambda").remove_permission(FunctionName="shorten", StatementId="api-gateway")
     client("lambda").add_permission(
         FunctionName="shorten",

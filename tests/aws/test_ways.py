@@ -145,6 +145,20 @@ def test_a_first_build_succeeds_and_a_second_one_finds_nothing_to_do(account: Pr
     assert {name for name, way in ways.items() if not way.met} <= UNMET
 
 
+@pytest.mark.parametrize("names", [["lists that lag"], list(WAYS)], ids=["lists that lag", "all together"])
+def test_a_first_build_with_a_user_pool_succeeds_and_a_second_one_finds_nothing_to_do(
+    account: Project, names: list[str]
+) -> None:
+    ways = [WAYS[name]() for name in names]
+    with aws(account.engine, *ways) as url:
+        first = build(account, url, IDENTITY_PROVIDER="cognito")
+        assert not first.error, first
+        catch_up(ways)
+        again = build(account, url, IDENTITY_PROVIDER="cognito")
+    assert not again.error, again
+    assert_unchanged(again)
+
+
 @pytest.mark.parametrize(
     ("names", "last"),
     [

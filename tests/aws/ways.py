@@ -225,7 +225,7 @@ class LaggingLists(Way):
     """What was made is in no list for a while."""
 
     LISTS = re.compile(r"/v2/apis(/[^/]+/(integrations|authorizers|routes))?$")
-    IDS = ("integrationId", "authorizerId", "routeId", "apiId")
+    IDS = ("integrationId", "authorizerId", "routeId", "apiId", "ClientId", "Id")
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -237,20 +237,21 @@ class LaggingLists(Way):
         return time.monotonic() > max(self._made.values(), default=0.0) + self.seconds
 
     def after(self, request: Request, body: bytes) -> bytes:
-        path = request.path.partition("?")[0]
-        if not self.LISTS.fullmatch(path):
+        told = json.loads(body) if body.startswith(b"{") else {}
+        of_api = self.LISTS.fullmatch(request.path.partition("?")[0])
+        if (of_api and request.method == "POST") or request.operation in ("CreateUserPool", "CreateUserPoolClient"):
+            self._made[self._id(told.get("UserPool") or told.get("UserPoolClient") or told)] = time.monotonic()
             return body
-        told = json.loads(body)
-        if request.method == "POST":
-            self._made[self._id(told)] = time.monotonic()
+        list_name = {"ListUserPools": "UserPools", "ListUserPoolClients": "UserPoolClients"}.get(request.operation)
+        name = "items" if of_api else list_name
+        if name is None or name not in told:
             return body
-        kept = [
-            one
-            for one in told["items"]
-            if time.monotonic() > self._made.get(self._id(one), -self.seconds) + self.seconds
-        ]
-        self.met += len(kept) < len(told["items"])
-        return json.dumps({**told, "items": kept}).encode()
+        kept = [one for one in told[name] if not self._is_new(self._id(one))]
+        self.met += len(kept) < len(told[name])
+        return json.dumps({**told, name: kept}).encode()
+
+    def _is_new(self, part_id: str) -> bool:
+        return time.monotonic() < self._made.get(part_id, -self.seconds) + self.seconds
 
     def _id(self, part: dict[str, Any]) -> str:
         return str(next((part[name] for name in self.IDS if name in part), ""))

@@ -40,14 +40,12 @@ def ensure(aws: Aws, definition: Definition) -> Ensured:
     cognito = aws[SERVICE]
     pool = find(aws, definition)
     if pool is None:
-        cognito.create_user_pool(
+        created = cognito.create_user_pool(
             PoolName=definition.stack_name,
             AdminCreateUserConfig=ONLY_ADMINISTRATORS,
             UserPoolTags=mark.tags(aws, definition),
-        )
-        made = find(aws, definition)  # the older one, if another build has made one too
-        if made is None:
-            raise DeployError(f"user pool {definition.stack_name} is gone again: build again")
+        )["UserPool"]
+        made = find(aws, definition) or created  # the older one, if another build has made one too and both are listed
         return Ensured(Change.CREATED, made["Id"])
     if not drift(pool.get("AdminCreateUserConfig", {}), ONLY_ADMINISTRATORS):
         return Ensured(Change.UNCHANGED, pool["Id"])
@@ -61,10 +59,9 @@ def ensure_client(aws: Aws, definition: Definition, pool_id: str) -> Ensured:
     cognito = aws[SERVICE]
     client = find_client(aws, definition, pool_id)
     if client is None:
-        cognito.create_user_pool_client(UserPoolId=pool_id, ClientName=definition.stack_name, **CLIENT)
-        made = find_client(aws, definition, pool_id)
-        if made is None:
-            raise DeployError(f"the client of user pool {definition.stack_name} is gone again: build again")
+        name = definition.stack_name
+        created = cognito.create_user_pool_client(UserPoolId=pool_id, ClientName=name, **CLIENT)["UserPoolClient"]
+        made = find_client(aws, definition, pool_id) or created
         return Ensured(Change.CREATED, made["ClientId"])
     if not drift(client, CLIENT):
         return Ensured(Change.UNCHANGED, client["ClientId"])
@@ -105,14 +102,21 @@ def find_client(aws: Aws, definition: Definition, pool_id: str) -> dict[str, Any
     return found
 
 
-def environment(aws: Aws, definition: Definition, settings: Settings, function: Function) -> dict[str, str]:
-    """Return the environment of a function; the authorizer's names the pool, once there is one."""
+def environment(
+    aws: Aws, definition: Definition, settings: Settings, function: Function, ids: tuple[str, str] | None = None
+) -> dict[str, str]:
+    """Return the environment of a function; the authorizer's names the pool, once there is one.
+
+    ``ids`` are the pool's and its client's, where they are known: AWS may list them later.
+    """
     variables = definition.environment(function, settings)
     if settings.identity_provider != COGNITO or function.name != definition.authorizer.function:
         return variables
-    pool = find(aws, definition)
-    client = pool and find_client(aws, definition, pool["Id"])
-    return {**variables, **(_identity(aws, pool["Id"], client["ClientId"]) if pool and client else {})}
+    if ids is None:
+        pool = find(aws, definition)
+        client = pool and find_client(aws, definition, pool["Id"])
+        ids = (pool["Id"], client["ClientId"]) if pool and client else None
+    return {**variables, **(_identity(aws, *ids) if ids else {})}
 
 
 def _identity(aws: Aws, pool_id: str, client_id: str) -> dict[str, str]:
