@@ -85,6 +85,18 @@ def test_a_save_of_common_code_redeploys_all_that_have_it(desk: Desk) -> None:
         until("all are redeployed", lambda: all(desk.modified()[name] != before[name] for name in before))  # noqa: B023
 
 
+def test_a_save_of_the_pages_style_is_live(desk: Desk) -> None:
+    def page() -> str:
+        with desk.stack.http() as client:
+            return client.get("/").text
+
+    before = page()
+    for old, new in (("max-width: 46rem", "max-width: 47rem"), ("max-width: 47rem", "max-width: 46rem")):
+        desk.save("lambdas/page/style.css", old, new)
+        until("the edit is live", lambda: new in page())  # noqa: B023
+    assert page() == before
+
+
 def test_a_syntax_error_is_named_with_its_line_and_the_previous_version_serves(desk: Desk) -> None:
     before = desk.modified()
     desk.save("lambdas/redirect/handler.py", "    find = peek", "    find = = peek")
