@@ -4,13 +4,19 @@ import base64
 import contextlib
 import functools
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from project import free_port
@@ -55,10 +61,11 @@ class Provider:
     asked: list[str] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
     server: ThreadingHTTPServer | None = None
+    certificate: Path | None = None  # with its key; then it speaks https
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.certificate else ''}://127.0.0.1:{self.port}"
 
     @property
     def issuer(self) -> str:
@@ -126,6 +133,12 @@ class Provider:
             block_on_close = False
 
         self.server = Server(("127.0.0.1", self.port), Handler)
+        if self.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            self.server.socket = context.wrap_socket(
+                self.server.socket, server_side=True, do_handshake_on_connect=False
+            )
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
@@ -136,9 +149,28 @@ class Provider:
             self.server = None
 
 
+def self_signed(path: Path) -> Path:
+    """Write a certificate for 127.0.0.1, and its key, to a file."""
+    key = private_key("TLS")
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "an identity provider")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    kept = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(certificate.public_bytes(encoding) + kept)
+    return path
+
+
 @contextlib.contextmanager
-def running() -> Iterator[Provider]:
-    provider = Provider(free_port())
+def running(certificate: Path | None = None) -> Iterator[Provider]:
+    provider = Provider(free_port(), certificate=certificate)
     provider.start()
     try:
         yield provider

@@ -1,6 +1,7 @@
 """The provider's keys: fetched, kept, replaced, missed; the provider slow, down, lying, huge, and back again."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from lambdas.events import authorize
 from lambdas.functions import Function, invocation
 
 from .conftest import NOW, Authorizer, authorizer_of
-from .provider import DISCOVERY, KEYS, Provider, jwk, private_key, running, segment, unsigned
+from .provider import DISCOVERY, KEYS, Provider, jwk, private_key, running, segment, self_signed, unsigned
 
 TTL, COOLDOWN, GRACE = 300, 5, 3600
 
@@ -264,6 +265,20 @@ def test_a_redirect_is_followed_within_the_origin_alone(
     provider.says("/moved", b"", 302, Location="/moved")
     cold = authorizer_of(provider)
     assert reason(cold, provider.token(NOW), capsys) == "no keys: too many redirects"
+
+
+def test_https_is_used_with_a_certificate_that_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(self_signed(tmp_path / "certificate.pem")) as provider, running() as plain:
+        authorizer = authorizer_of(provider)
+        assert reason(authorizer, provider.token(NOW), capsys) == "no keys: SSLCertVerificationError"
+        monkeypatch.setenv("SSL_CERT_FILE", str(provider.certificate))
+        authorizer.later(COOLDOWN)
+        assert authorizer.user(provider.token(NOW)) == "user-1"
+        provider.says(DISCOVERY, {**provider.discovery(), "jwks_uri": f"{plain.url}{KEYS}"})
+        assert reason(authorizer_of(provider), provider.token(NOW), capsys) == "no keys: jwks_uri must be https"
+        assert plain.asked == []
 
 
 def test_proxies_of_the_environment_are_not_used(provider: Provider) -> None:

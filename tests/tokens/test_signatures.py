@@ -121,6 +121,13 @@ def test_a_forged_block_is_refused(rs256: ModuleType, name: str, forge: Callable
     assert not key.verify(MESSAGE, forged[-length:])  # as a signature by the exponent of 1
 
 
+@pytest.mark.parametrize("modulus", [0, 1, 1 << 2048, 1 << 2047, (1 << 2047) - 1, (1 << 2048) - 2, (1 << 4096) + 1])
+def test_a_modulus_that_no_sound_key_has_is_refused(rs256: ModuleType, modulus: int) -> None:
+    assert rs256.Key((1 << 2047) + 1)
+    with pytest.raises(rs256.InvalidToken):
+        rs256.Key(modulus)
+
+
 @pytest.mark.parametrize("name", SIZES)
 def test_a_signature_of_another_length_or_over_the_modulus_is_refused(rs256: ModuleType, name: str) -> None:
     modulus = private_key(name).public_key().public_numbers().n
