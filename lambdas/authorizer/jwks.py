@@ -94,11 +94,11 @@ class Provider:
         return keys_url
 
     def _check_url(self, url: str) -> None:
-        """Raise ProviderError unless the URL is https, or one of this machine or of the local engine."""
+        """Raise ProviderError unless the URL is https, or of this machine, or of the local engine."""
         parts = _split(url)
         local = parts.scheme == "http" and (is_loopback(parts.hostname) or url.startswith(f"{self.engine}/"))
         if parts.scheme != "https" and not (local and parts.hostname):
-            raise ProviderError("only https is used, but on this machine")
+            raise ProviderError("https is needed, except on this machine")
 
 
 def read_keys(jwks: dict[str, Any]) -> dict[str, Key]:

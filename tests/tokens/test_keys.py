@@ -239,14 +239,24 @@ def test_a_provider_that_answers_wrongly_is_as_good_as_down(
 
 
 @pytest.mark.parametrize(
-    "elsewhere",
-    ["http://example.com/keys", "ftp://127.0.0.1/keys", "file:///etc/passwd", "/keys", "", "http://u:p@127.0.0.1/", 7],
+    ("elsewhere", "why"),
+    [
+        ("http://example.com/keys", "https is needed, except on this machine"),
+        ("http://127.0.0.1.example.com/keys", "https is needed, except on this machine"),
+        ("http://169.254.169.254/keys", "https is needed, except on this machine"),
+        ("ftp://127.0.0.1/keys", "no http URL"),
+        ("file:///etc/passwd", "no http URL"),
+        ("http://u:p@127.0.0.1/", "no http URL"),
+        ("/keys", "no http URL"),
+        ("", "no http URL"),
+        (7, "discovery has no jwks_uri"),
+    ],
 )
 def test_keys_are_asked_for_over_https_but_on_this_machine(
-    provider: Provider, authorizer: Authorizer, elsewhere: object
+    provider: Provider, authorizer: Authorizer, capsys: pytest.CaptureFixture[str], elsewhere: object, why: str
 ) -> None:
     provider.says(DISCOVERY, {**provider.discovery(), "jwks_uri": elsewhere})
-    assert authorizer.user(provider.token(NOW)) is None
+    assert reason(authorizer, provider.token(NOW), capsys) == f"no keys: {why}"
     assert provider.asked == [DISCOVERY]
 
 
