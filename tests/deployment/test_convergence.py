@@ -113,7 +113,8 @@ def _replaced(policy: str, names: dict[str, str]) -> Any:
 def _part(stack: Stack, kind: str, name: str, value: str) -> dict[str, Any]:
     """Return the arguments that name the one part of the API with this setting."""
     parts = getattr(stack.client("apigatewayv2"), f"get_{kind}s")(ApiId=stack.api_id)["Items"]
-    (found,) = [part for part in parts if value in str(part.get(name))]
+    exact = [part for part in parts if part.get(name) == value]  # GET /links is in GET /links/{code} too
+    (found,) = exact or [part for part in parts if value in str(part.get(name))]
     id_name = f"{kind.title()}Id"
     return {"ApiId": stack.api_id, id_name: found[id_name]}
 

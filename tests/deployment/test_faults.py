@@ -161,6 +161,20 @@ def test_a_fault_at_the_first_call_of_every_operation_is_overcome(
     assert_one_stack(built)
 
 
+@pytest.mark.parametrize("fault", [throttle, fail, drop, lose_answer])
+def test_a_fault_while_a_table_gets_its_index_is_overcome(built: Project, fault: Callable[[], Reply | None]) -> None:
+    builds.empty(built)
+    builds.succeed(built)
+    dynamodb = built.stack.client("dynamodb")
+    deletion = [{"Delete": {"IndexName": "by-owner"}}]
+    dynamodb.update_table(TableName="shortlinks", GlobalSecondaryIndexUpdates=deletion)
+    done = Through(built, lambda name, before: fault() if name == "UpdateTable" and before == 0 else None).build()
+    assert not done.error, done
+    (index,) = dynamodb.describe_table(TableName="shortlinks")["Table"]["GlobalSecondaryIndexes"]
+    assert (index["IndexName"], index["IndexStatus"]) == ("by-owner", "ACTIVE")
+    assert_one_stack(built)
+
+
 @pytest.mark.parametrize(
     "operation", [one if one in SOME else pytest.param(one, marks=pytest.mark.search) for one in OPERATIONS]
 )
