@@ -91,10 +91,11 @@ def test_requests_are_let_in_as_they_came_and_a_few_at_a_time(engine: Engine, sl
 
 
 def test_aws_operations_do_not_wait(engine: Engine, slow: str) -> None:
+    dynamodb = engine.client("dynamodb")
     with http() as client, ThreadPoolExecutor(MANY) as pool:
         requests = [pool.submit(client.get, f"{slow}/wait") for _ in range(MANY)]
         until("the queue is full", lambda: sum(request.running() for request in requests) == MANY)
-        engine.client("dynamodb").list_tables()
+        dynamodb.list_tables()
         assert not all(request.done() for request in requests)
         assert Counter(request.result().status_code for request in requests) == {200: MANY}
 
