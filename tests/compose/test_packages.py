@@ -88,3 +88,15 @@ def test_dev_finds_code_that_cannot_be_loaded_though_the_container_has_another_p
             window.shows("function    probe                  updated")
             assert client.get("/probe").text == "second"
         assert window.interrupt() == 0
+
+
+def test_native_code_of_a_package_runs_in_the_container(project: Containers) -> None:
+    folder = project.folder / "lambdas/probe"
+    folder.mkdir()
+    source = "import pydantic_core\ndef handler(event, context):\n    return {'statusCode': 200, 'body': 'loaded'}\n"
+    (folder / "handler.py").write_text(source)
+    (folder / "requirements.txt").write_text("pydantic-core\n")
+    project.define('        Function("probe", (Route("GET /probe"),)),\n')
+    project.up()
+    with project.stack.http() as client:
+        assert client.get("/probe").text == "loaded"
