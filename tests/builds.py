@@ -85,10 +85,14 @@ def plan(project: Project, definition: Definition = DEFINITION, engine: str = ""
 
 
 def remove(
-    project: Project, definition: Definition = DEFINITION, with_tables: bool = False, plan: bool = False
+    project: Project,
+    definition: Definition = DEFINITION,
+    with_tables: bool = False,
+    plan: bool = False,
+    engine: str = "",
 ) -> Done:
     """Remove the stack, or plan to, and fail the test if that fails."""
-    target = Local(int(project.engine.rsplit(":", 1)[1]), DEFAULTS["AWS_DEFAULT_REGION"])
+    target = Local(int((engine or project.engine).rsplit(":", 1)[1]), DEFAULTS["AWS_DEFAULT_REGION"])
     read = Settings.from_environment({**DEFAULTS, **project.settings})
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

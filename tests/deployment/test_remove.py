@@ -1,6 +1,7 @@
 """A removal takes all that carries the stack's mark, again and again, and nothing else."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 import builds
+from engine_proxy import Reply, Request, proxy
 from project import CHECKOUT, DEFAULTS, Project, Stack
 from stack.definition import DEFINITION
 from stack.deploy import package
@@ -164,6 +166,28 @@ def test_strangers_are_named_and_left(built: Project, stack: Stack) -> None:
     }
     assert not done.changes("removed")
     assert everything(stack) == before
+
+
+def test_what_the_deployer_may_not_look_at_is_not_the_stacks(built: Project, stack: Stack) -> None:
+    stack.client("logs").create_log_group(logGroupName="/aws/lambda/theirs")
+    stack.client("dynamodb").create_table(
+        TableName="theirs",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    denied: set[str] = set()
+
+    def deny(request: Request) -> Reply | None:
+        if not re.search(rb'"[\w:/-]*theirs"', request.body):
+            return None
+        denied.add(request.operation)
+        return Reply(400, "AccessDeniedException", "not yours")
+
+    with proxy(built.engine, deny) as engine:
+        builds.remove(built, with_tables=True, engine=engine)
+    assert denied == {"DescribeTable", "ListTagsForResource"}
+    assert everything(stack) == {**NOTHING, "tables": ["theirs"], "log groups": ["/aws/lambda/theirs"]}
 
 
 def test_a_stack_with_another_prefix_is_left(built: Project, stack: Stack) -> None:

@@ -25,6 +25,7 @@ ACCOUNT = {
     "AWS_SECRET_ACCESS_KEY": "somebody's",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+COGNITO = {"IDENTITY_PROVIDER": "cognito"}
 AWS = ("--aws", "--account", "000000000000", "--region", "us-east-1")
 
 
@@ -230,22 +231,24 @@ def test_aws_needs_an_identity_provider(deployer: Deployer) -> None:
     assert "set IDENTITY_PROVIDER" in line
 
 
-def test_a_build_on_aws_has_no_secret_and_outputs_of_its_own(deployer: Deployer, engine: Project) -> None:
-    variables = {
-        "AWS_ENDPOINT_URL": engine.engine,
-        "NAME_PREFIX": "aws-",
-        "IDENTITY_PROVIDER": "https://login.example.com/",
-        "JWT_AUDIENCE": "links",
-    }
+@pytest.mark.parametrize(
+    "provider", [{"IDENTITY_PROVIDER": "https://login.example.com/", "JWT_AUDIENCE": "links"}, COGNITO]
+)
+def test_a_build_on_aws_has_no_secret_and_outputs_of_its_own(
+    deployer: Deployer, engine: Project, provider: dict[str, str]
+) -> None:
+    variables = {"AWS_ENDPOINT_URL": engine.engine, "NAME_PREFIX": "aws-", **provider}
     deployer.done(*AWS, "--yes", **variables)
+    assert "==> plan: nothing to change\n" in deployer.done(*AWS, "--plan", **variables)
     folder = deployer.project.outputs / "000000000000-us-east-1"
     stack = Stack((folder / "api_url").read_text().strip(), SECRET)
     assert stack.follow("none").status_code == 404
     authorizer = stack.client("lambda").get_function_configuration(FunctionName="aws-authorizer")
     assert SECRET not in str(authorizer)
-    assert authorizer["Environment"]["Variables"]["IDENTITY_PROVIDER"] == variables["IDENTITY_PROVIDER"]
-    deployer.done("remove", *AWS, "--yes", "--with-table", **variables)
+    removed = deployer.done("remove", *AWS, "--yes", "--with-table", **variables)
+    assert ("user pool" in removed) is (provider == COGNITO)
     assert not folder.exists()
+    assert stack.client("cognito-idp").list_user_pools(MaxResults=60)["UserPools"] == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ yields what takes away those that the definition has no more; with ``everything`
 
 from collections.abc import Callable, Iterable, Iterator
 
+from botocore.exceptions import ClientError
+
 from stack.aws import NotSent
 from stack.deploy.steps import Change, Ensured, side_by_side
 
@@ -25,6 +27,16 @@ def removal(delete: Callable[[], object], *gone: type[Exception]) -> Callable[[]
         return Ensured(Change.REMOVED, "")
 
     return remove
+
+
+def may_be_ours(look: Callable[[], bool]) -> bool:
+    """Return what a look at a resource that the definition does not name finds: False where one may not look."""
+    try:
+        return look()
+    except ClientError as error:
+        if error.response["Error"].get("Code") not in ("AccessDenied", "AccessDeniedException"):
+            raise
+        return False
 
 
 def left() -> Ensured:

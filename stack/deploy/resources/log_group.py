@@ -8,7 +8,7 @@ from typing import Any
 
 from stack.aws import Aws
 from stack.deploy import mark
-from stack.deploy.resources import Removals, left, removal
+from stack.deploy.resources import Removals, left, may_be_ours, removal
 from stack.deploy.steps import Change, Ensured
 from stack.model import Definition, Function
 from stack.settings import Settings
@@ -43,7 +43,8 @@ def removals(aws: Aws, definition: Definition) -> Removals:
     defined = {_name(definition, function) for function in definition.functions}
     pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"{PREFIX}{definition.prefix}")
     for name in [group["logGroupName"] for page in pages for group in page["logGroups"]]:
-        if _is_marked(aws, definition, name):
+        look = partial(_is_marked, aws, definition, name)
+        if look() if name in defined else may_be_ours(look):
             delete = partial(logs.delete_log_group, logGroupName=name)
             yield name, removal(delete, logs.exceptions.ResourceNotFoundException)
         elif name in defined:

@@ -9,7 +9,7 @@ from typing import Any
 
 from stack.aws import Aws, Local
 from stack.deploy import mark
-from stack.deploy.resources import Removals, left, removal
+from stack.deploy.resources import Removals, left, may_be_ours, removal
 from stack.deploy.steps import Change, Ensured, drift
 from stack.errors import DeployError
 from stack.model import Definition, Index, Table
@@ -157,13 +157,18 @@ def removals(aws: Aws, definition: Definition) -> Removals:
     defined = {definition.table_name(table) for table in definition.tables}
     listed = {name for page in dynamodb.get_paginator("list_tables").paginate() for name in page["TableNames"]}
     for name in sorted(defined | {name for name in listed if name.startswith(definition.prefix)}):
-        current = _find(dynamodb, name)
-        if current is None:
-            continue
-        if _is_ours(aws, definition, current["TableArn"]) or mark.is_earlier_table(aws, definition, name):
+        look = partial(_is_made_by_us, aws, definition, name)
+        if look() if name in defined else may_be_ours(look):
             yield name, removal(partial(_delete, dynamodb, name), dynamodb.exceptions.ResourceNotFoundException)
-        elif name in defined:
+        elif name in defined and _find(dynamodb, name) is not None:
             yield name, left
+
+
+def _is_made_by_us(aws: Aws, definition: Definition, name: str) -> bool:
+    current = _find(aws["dynamodb"], name)
+    return current is not None and (
+        _is_ours(aws, definition, current["TableArn"]) or mark.is_earlier_table(aws, definition, name)
+    )
 
 
 def _ensure_recovery(dynamodb: Any, name: str, wanted: bool) -> bool:

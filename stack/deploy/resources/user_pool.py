@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from stack import http_client
-from stack.aws import Aws
+from stack.aws import Aws, NotSent
 from stack.deploy import mark
 from stack.deploy.resources import Removals, removal
 from stack.deploy.steps import Change, Ensured, drift
@@ -50,7 +50,8 @@ def ensure(aws: Aws, definition: Definition) -> Ensured:
     if not drift(pool.get("AdminCreateUserConfig", {}), ONLY_ADMINISTRATORS):
         return Ensured(Change.UNCHANGED, pool["Id"])
     kept = _settings_of(cognito, "UpdateUserPool", pool)
-    cognito.update_user_pool(**{**kept, "UserPoolId": pool["Id"], "AdminCreateUserConfig": ONLY_ADMINISTRATORS})
+    with NotSent.known_as(pool["Id"]):
+        cognito.update_user_pool(**{**kept, "UserPoolId": pool["Id"], "AdminCreateUserConfig": ONLY_ADMINISTRATORS})
     return Ensured(Change.UPDATED, pool["Id"])
 
 
