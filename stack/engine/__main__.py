@@ -43,12 +43,10 @@ def main(arguments: list[str]) -> None:
         sys.stdout.flush()
         os._exit(0)  # whatever the services started
     settings = Settings.from_environment(os.environ)
-    with contextlib.suppress(DeployError):  # the build says so
-        outputs.withdraw(settings.outputs, settings.host_port)
     starter = workers.set_up()
     tables = None
     if os.environ.get("PERSIST_STATE") == "1":
-        tables = state.open_tables(folder)
+        tables = state.open_tables(folder, lambda: _withdraw(settings))
         tables.follow()
         names.restore_services_with(lambda: state.restore_services(folder))
     names.find_hooks_in(str(PROJECT / "init"), HOOKS_IN_IMAGE)
@@ -71,6 +69,11 @@ def main(arguments: list[str]) -> None:
         )
     sys.stdout.flush()
     os._exit(1 if unsaved else 0)  # a million links need not be freed one by one
+
+
+def _withdraw(settings: Settings) -> None:
+    with contextlib.suppress(DeployError):  # the build says so
+        outputs.withdraw(settings.outputs, settings.host_port)
 
 
 class Lifespan:

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,22 @@ KNOWN = f"{GOOD}/tables.noted"  # how far the tables' journal has come, and what
 IN_IMAGE = Path(__file__).is_relative_to("/etc/localstack")
 
 
-def open_tables(folder: Path) -> Tables:
-    """Return DynamoDB's tables as they were acknowledged, once all state in the folder is known to be readable."""
+def open_tables(folder: Path, alone: Callable[[], None]) -> Tables:
+    """Return DynamoDB's tables as they were acknowledged, once all state in the folder is known to be readable.
+
+    ``alone`` is called as soon as no other engine can be running on the folder.
+    """
     path = folder
+    journal = Journal(folder / FOLDER, names.version(), log.warning)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not journal.lock():
+            stop(f"another engine is running on {folder}: stop it first")
+        alone()
         with tempfile.TemporaryFile(dir=folder):
             pass
         for path in _saved(folder):
             _check(path)
         path = folder / FOLDER
-        journal = Journal(path, names.version(), log.warning)
-        if not journal.lock():
-            stop(f"another engine is running on {folder}: stop it first")
         _check_there(folder)
         tables = Tables(journal)
         tables.load(folder / "dynamodb.json", _known(folder).get("sequence", 0))

@@ -296,8 +296,12 @@ def test_a_folder_that_cannot_be_written_to_stops_the_start(own: Engine) -> None
 
 
 def test_two_engines_do_not_share_their_state(links: Engine, tmp_path: Path) -> None:
-    other = Engine.fresh(tmp_path / "other", STATE_DIR=str(links.state))
+    published = links.folder / "outputs/api_id"
+    published.write_text("published\n")
+    outputs = str(links.folder / "outputs")
+    other = Engine.fresh(tmp_path / "other", STATE_DIR=str(links.state), OUTPUTS_DIR=outputs)
     assert "another engine is running" in other.refused()
+    assert published.exists()
     put(links, "second")
 
 
