@@ -4,8 +4,9 @@
 #
 # Following starts with the last ten minutes; Ctrl-C ends it. A line has the time, the function, the
 # route, the status (of the authorizer: allow or deny), the milliseconds and the request ID; then why
-# a token was refused, or an exception and its place in the function's own files, of which ID shows
-# the traceback. What a function prints is between the lines.
+# a token was refused, or an exception and its place in the function's own files. What a function prints
+# or records with logging is between the lines, with the request ID; ID shows it under the request's
+# steps, and the traceback.
 
 source "$(dirname "$0")/lib/common.sh"
 help_if_asked "$@"
