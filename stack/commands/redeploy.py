@@ -144,11 +144,12 @@ def debug(settings: Settings, definition: Definition, wanted: Sequence[str]) -> 
     try:
         debugging.open()
     except DeployError as error:
+        debugging.close()
         fail(str(error))
         say("nothing is debugged: the next save of stack/ or .env tries that again")
-    else:
-        for name in debugging.functions:
-            say(f"{name} can be debugged: attach to 127.0.0.1:{debugging.ports[name]}")
+        return None
+    for name in debugging.functions:
+        say(f"{name} can be debugged: attach to 127.0.0.1:{debugging.ports[name]}")
     return debugging
 
 

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,10 @@ import pytest
 from dap import Editor
 from project import CHECKOUT, DEFAULTS, FUNCTION_NAMES, Project, answers, free_ports, until
 from session import Session, session
+from stack.commands.debugging import Debugging
+from stack.definition import DEFINITION
+from stack.errors import DeployError
+from stack.settings import Settings
 
 READY = "==> watching lambdas/, stack/ and .env"
 LINK = {"long_url": "https://example.com/"}
@@ -211,6 +216,19 @@ def test_a_port_that_is_taken_is_said_and_the_rest_goes_on(project: Project) -> 
 def test_a_slip_is_one_line(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
     done = Project.copy(tmp_path).run("scripts/dev.sh", *arguments)
     assert (done.returncode, done.stderr) == (1, f"error: {said}\n")
+
+
+def test_localstack_has_no_breakpoints(tmp_path: Path) -> None:
+    settings = replace(
+        Settings.from_environment({}),
+        localstack_auth_token="ls-token",
+        state_dir=tmp_path,
+        debug_port=free_ports(len(FUNCTION_NAMES)),
+    )
+    debugging = Debugging(settings, DEFINITION, ["all"])
+    with pytest.raises(DeployError, match="LocalStack has no breakpoints: unset LOCALSTACK_AUTH_TOKEN"):
+        debugging.open()
+    debugging.close()
 
 
 def test_the_editor_s_file_has_an_entry_for_each_function() -> None:
