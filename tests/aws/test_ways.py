@@ -277,7 +277,7 @@ def test_a_fault_that_does_not_end_ends_the_build_in_one_line(
     account: Project, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     way, bound, limit, said = STEADY[fault]
-    monkeypatch.setattr("stack.aws.WRITE_ATTEMPTS", 2)
+    monkeypatch.setattr("stack.aws.TURN_ATTEMPTS", 2)
     monkeypatch.setattr(f"stack.deploy.{bound}", limit)
     with aws(account.engine, way()) as url:
         done = builds.run(account, target=Remote(url), attempts=2)
