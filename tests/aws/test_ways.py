@@ -157,6 +157,7 @@ def test_a_first_build_with_a_user_pool_succeeds_and_a_second_one_finds_nothing_
         again = build(account, url, IDENTITY_PROVIDER="cognito")
     assert not again.error, again
     assert_unchanged(again)
+    assert all(way.met for way in ways if isinstance(way, LaggingLists | SlowRights))
 
 
 @pytest.mark.parametrize(
