@@ -20,7 +20,7 @@ from stack.errors import DeployError
 # "standard" retries what AWS says may be retried: throttling, 5xx and dropped connections.
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 OPTIONS = {"retries": {"mode": "standard", "max_attempts": 5}, "connect_timeout": 5, "read_timeout": 30}
-WRITE_ATTEMPTS = 12  # of a write to an API while others to it are under way
+TURN_ATTEMPTS = 12  # of a request that API Gateway refuses because of others
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0  # seconds, between them
 
 
@@ -139,7 +139,7 @@ class Aws:
         self.only_looks = only_look
         self._clients = target.clients(services)
         if gateway := self._clients.get("apigatewayv2"):
-            gateway.meta.events.register_first("needs-retry", _wait_for_other_write)
+            gateway.meta.events.register_first("needs-retry", _wait_for_turn)
         if only_look:
             for client in self._clients.values():
                 client.meta.events.register_first("provide-client-params", _refuse_changes)
@@ -193,15 +193,15 @@ def _refuse_changes(model: Any, **_: object) -> None:
         raise NotSent(model.name)
 
 
-def _wait_for_other_write(response: tuple[Any, dict[str, Any]] | None, attempts: int, **_: object) -> float | None:
-    """Return the seconds to wait if API Gateway refuses a write because of another to the same API, or None.
+def _wait_for_turn(response: tuple[Any, dict[str, Any]] | None, attempts: int, **_: object) -> float | None:
+    """Return the seconds to wait if API Gateway is busy with another write to the API, or asked too often, or None.
 
-    It takes one at a time, and the SDK does not try again by itself.
+    It takes one write to an API at a time, which the SDK does not try again by itself, and 10 requests a
+    second, for which the SDK's attempts are too few where steps run side by side.
     """
     error = response[1].get("Error", {}) if response else {}
-    if error.get("Code") != "ConflictException" or "concurrent modification" not in error.get("Message", ""):
-        return None
-    if attempts >= WRITE_ATTEMPTS:
+    busy = error.get("Code") == "ConflictException" and "concurrent modification" in error.get("Message", "")
+    if not (busy or error.get("Code") == "TooManyRequestsException") or attempts >= TURN_ATTEMPTS:
         return None
     return random.uniform(0, min(FIRST_PAUSE * 2**attempts, LONGEST_PAUSE))  # noqa: S311 # so that they meet no more
 

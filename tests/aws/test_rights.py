@@ -141,9 +141,10 @@ class Taking(Way):
         return None
 
     def _used(self, request: Request) -> Iterator[Right]:
-        for right in self.left:
+        wanted = [*needed(request), *self._listed(request)]
+        for right in [one for one in self.left if any(one[1] == need.action for need in wanted)]:
             (alone,) = [one for one in self._whole["Statement"] if one["Sid"] == right[0]]
-            for one in (*needed(request), *self._listed(request)):
+            for one in wanted:
                 if one.action == right[1] and one.allowed_by({**self._whole, "Statement": [alone]}):
                     yield right
 

@@ -157,6 +157,7 @@ def test_a_first_build_with_a_user_pool_succeeds_and_a_second_one_finds_nothing_
         again = build(account, url, IDENTITY_PROVIDER="cognito")
     assert not again.error, again
     assert_unchanged(again)
+    assert all(way.met for way in ways if isinstance(way, LaggingLists | SlowRights))
 
 
 @pytest.mark.parametrize(
@@ -277,7 +278,7 @@ def test_a_fault_that_does_not_end_ends_the_build_in_one_line(
     account: Project, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     way, bound, limit, said = STEADY[fault]
-    monkeypatch.setattr("stack.aws.WRITE_ATTEMPTS", 2)
+    monkeypatch.setattr("stack.aws.TURN_ATTEMPTS", 2)
     monkeypatch.setattr(f"stack.deploy.{bound}", limit)
     with aws(account.engine, way()) as url:
         done = builds.run(account, target=Remote(url), attempts=2)
