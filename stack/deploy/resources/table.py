@@ -157,17 +157,20 @@ def removals(aws: Aws, definition: Definition) -> Removals:
     defined = {definition.table_name(table) for table in definition.tables}
     listed = {name for page in dynamodb.get_paginator("list_tables").paginate() for name in page["TableNames"]}
     for name in sorted(defined | {name for name in listed if name.startswith(definition.prefix)}):
-        look = partial(_is_made_by_us, aws, definition, name)
-        if look() if name in defined else may_be_ours(look):
+        if name in defined:
+            ours = _is_made_by_us(aws, definition, name)
+        else:  # without patience, for the account may have many
+            ours = may_be_ours(partial(_is_made_by_us, aws, definition, name, tags_timeout=0))
+        if ours:
             yield name, removal(partial(_delete, dynamodb, name), dynamodb.exceptions.ResourceNotFoundException)
         elif name in defined and _find(dynamodb, name) is not None:
             yield name, left
 
 
-def _is_made_by_us(aws: Aws, definition: Definition, name: str) -> bool:
+def _is_made_by_us(aws: Aws, definition: Definition, name: str, tags_timeout: float = TAGS_TIMEOUT) -> bool:
     current = _find(aws["dynamodb"], name)
     return current is not None and (
-        _is_ours(aws, definition, current["TableArn"]) or mark.is_earlier_table(aws, definition, name)
+        _is_ours(aws, definition, current["TableArn"], tags_timeout) or mark.is_earlier_table(aws, definition, name)
     )
 
 
@@ -199,12 +202,12 @@ def _find(dynamodb: Any, name: str) -> dict[str, Any] | None:
     return found
 
 
-def _is_ours(aws: Aws, definition: Definition, arn: str) -> bool:
+def _is_ours(aws: Aws, definition: Definition, arn: str, tags_timeout: float = TAGS_TIMEOUT) -> bool:
     """Return True if the table has the mark. AWS may tell no tags at all of a table that was just made.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TagResource.html
     """
-    deadline = time.monotonic() + (0 if isinstance(aws.target, Local) else TAGS_TIMEOUT)
+    deadline = time.monotonic() + (0 if isinstance(aws.target, Local) else tags_timeout)
     while True:
         pages = aws["dynamodb"].get_paginator("list_tags_of_resource").paginate(ResourceArn=arn)
         tags = [tag for page in pages for tag in page["Tags"]]
