@@ -302,7 +302,7 @@ def test_the_last_errors_are_in_it(project: Project) -> None:
     printed = project.check("scripts/status.sh")
     assert len(re.findall("^errors ", printed, re.MULTILINE)) == 1
     assert re.search(
-        r"^errors    \S+  redirect +HEAD /r/\{code\} +500 .* KeyError: 'x' at common/links.py:\d+$",
+        r"^errors    \S+  redirect +HEAD /r/\{code\} +500 .* KeyError: 'x' at lambdas/common/links.py:\d+$",
         printed,
         re.MULTILINE,
     )
