@@ -31,7 +31,7 @@ DEFINITION = Definition(
             reads=("shortlinks",),
             writes=("shortlinks",),
         ),
-        Function("page", routes=(Route("GET /"),)),
+        Function("page", routes=(Route("GET /"),), settings=("IDENTITY_PROVIDER",)),
         Function("authorizer", settings=("JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE", "IDENTITY_PROVIDER", "JWKS_TTL")),
     ),
     api="shortener",

@@ -98,23 +98,61 @@
       mark("token");
       return;
     }
+    act("Signing in…", () => enter(pasted));
+  }
+
+  async function enter(given) {
+    token = given;
+    pages = [null];
+    try {
+      await list();
+    } catch (error) {
+      if (error instanceof Failed) at("token").value = token; // to try again with
+      throw error;
+    }
+    sessionStorage.setItem(KEPT, token);
+    const {sub, username, exp} = claimsOf(token);
+    at("user").textContent = username ?? sub;
+    show(at("until"), exp);
+    at("token").value = "";
+    reveal(true);
+    at("long_url").focus();
+    return "Signed in.";
+  }
+
+  /** Return the access token that the stack's user pool gives to a user with this password. */
+  async function poolToken(user, password) {
+    const {client, pool} = document.body.dataset;
+    let answer, value;
+    try {
+      answer = await fetch(`${pool || location.origin}/`, {
+        method: "POST",
+        headers: {
+          "Content-Type": "application/x-amz-json-1.1",
+          "X-Amz-Target": "AWSCognitoIdentityProviderService.InitiateAuth",
+        },
+        body: JSON.stringify({
+          AuthFlow: "USER_PASSWORD_AUTH", ClientId: client, AuthParameters: {USERNAME: user, PASSWORD: password},
+        }),
+        cache: "no-store",
+        redirect: "error",
+        signal: AbortSignal.timeout(GIVE_UP_AFTER),
+      });
+      value = await answer.json();
+    } catch {
+      throw new Failed("The user pool does not answer. Is the stack up?");
+    }
+    if (!answer.ok) throw new Failed(value.message ?? `The user pool answered ${answer.status}.`);
+    const given = value.AuthenticationResult?.AccessToken;
+    if (!given) throw new Failed(`The user pool asks for more than a password (${value.ChallengeName}): paste a token.`);
+    return given;
+  }
+
+  function signInToPool() {
     act("Signing in…", async () => {
-      token = pasted;
-      pages = [null];
-      try {
-        await list();
-      } catch (error) {
-        if (error instanceof Failed) at("token").value = token; // to try again with
-        throw error;
-      }
-      sessionStorage.setItem(KEPT, token);
-      const {sub, exp} = claimsOf(token);
-      at("user").textContent = sub;
-      show(at("until"), exp);
-      at("token").value = "";
-      reveal(true);
-      at("long_url").focus();
-      return "Signed in.";
+      const given = await poolToken(at("name").value, at("password").value);
+      at("password").value = "";
+      return enter(given);
     });
   }
 
@@ -335,6 +373,7 @@
   const clicked = (id, work) => at(id).addEventListener("click", work);
 
   submitted("sign-in", () => signIn(at("token").value));
+  submitted("sign-in-pool", signInToPool);
   submitted("shorten", shorten);
   clicked("sign-out", () => {
     signOut();
@@ -363,6 +402,7 @@
     if (handed) signIn(handed);
   });
 
+  at("sign-in-pool").hidden = !document.body.dataset.client;
   const first = handedOver() ?? sessionStorage.getItem(KEPT);
   reveal(false);
   if (first) signIn(first);

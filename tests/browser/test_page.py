@@ -366,3 +366,25 @@ def test_screenshot(chromium: Browser, project: Project) -> None:
             visitor.stack.follow("talk")
         expect(visitor.row("talk")).to_contain_text("47 clicks")
         visitor.page.screenshot(path=CHECKOUT / "docs/page.png", full_page=True)
+
+
+def test_with_cognito_a_user_signs_in_with_a_password(chromium: Browser, project: Project, code: str) -> None:
+    project.settings["IDENTITY_PROVIDER"] = "cognito"
+    stack = project.up()
+    cognito = stack.client("cognito-idp")
+    (pool,) = cognito.list_user_pools(MaxResults=60)["UserPools"]
+    jane = {"UserPoolId": pool["Id"], "Username": "jane"}
+    cognito.admin_create_user(**jane, MessageAction="SUPPRESS")
+    cognito.admin_set_user_password(**jane, Password="aA1!aA1!", Permanent=True)
+    with Visitor.before(chromium, stack, PHONE) as visitor:
+        visitor.field("User").fill("jane")
+        visitor.field("Password").fill("wrong")
+        visitor.button("Sign in with password").click()
+        visitor.sees("Incorrect username or password.")
+        visitor.fits()
+        visitor.field("Password").fill("aA1!aA1!")
+        visitor.page.keyboard.press("Enter")
+        visitor.sees_that_user("jane")
+        visitor.shorten(EXAMPLE, code)
+        visitor.sees(f"Shortened: {code}")
+        expect(visitor.row(code)).to_contain_text("0 clicks")

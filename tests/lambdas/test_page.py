@@ -80,3 +80,26 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_written_into_attributes(pag
 def test_the_script_writes_text_and_never_markup() -> None:
     ways = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(|setHTML|localStorage|cookie"
     assert re.findall(ways, SOURCES["script.js"]) == []
+
+
+POOL = "https://cognito-idp.eu-central-1.amazonaws.com"
+
+
+def test_a_user_pool_on_aws_is_in_the_page_and_its_policy() -> None:
+    answer = load("page", IDENTITY_PROVIDER=f"{POOL}/eu-central-1_Ab1", JWT_AUDIENCE='a"b')(recorded("page"))
+    assert f"; connect-src 'self' {POOL};" in answer["headers"]["Content-Security-Policy"]
+    assert ("body", {"data-client": 'a"b', "data-pool": POOL}) in Page(answer["body"]).tags
+
+
+def test_a_user_pool_of_a_local_engine_is_at_the_pages_own_address() -> None:
+    names = {"IDENTITY_PROVIDER": f"{POOL}/eu-central-1_Ab1", "JWT_AUDIENCE": "client", "JWKS_PATH": "/keys"}
+    answer = load("page", **names)(recorded("page"))
+    assert "; connect-src 'self';" in answer["headers"]["Content-Security-Policy"]
+    assert ("body", {"data-client": "client", "data-pool": ""}) in Page(answer["body"]).tags
+
+
+@pytest.mark.parametrize("provider", ["", "https://example.com", f"{POOL}.example.com/x", f"{POOL}/a/b"])
+def test_without_a_user_pool_nobody_is_asked_for_a_password(provider: str) -> None:
+    answer = load("page", IDENTITY_PROVIDER=provider, JWT_AUDIENCE="client")(recorded("page"))
+    assert "; connect-src 'self';" in answer["headers"]["Content-Security-Policy"]
+    assert ("body", {}) in Page(answer["body"]).tags

@@ -24,7 +24,12 @@ SERVICE = "cognito-idp"
 PAGE = 60  # as many as AWS gives at once
 ONLY_ADMINISTRATORS = {"AllowAdminCreateUserOnly": True}  # otherwise everybody could sign up, and shorten links
 CLIENT = {
-    "ExplicitAuthFlows": ["ALLOW_ADMIN_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH", "ALLOW_USER_SRP_AUTH"],
+    "ExplicitAuthFlows": [
+        "ALLOW_ADMIN_USER_PASSWORD_AUTH",  # of sign-token.py
+        "ALLOW_REFRESH_TOKEN_AUTH",
+        "ALLOW_USER_PASSWORD_AUTH",  # of the page
+        "ALLOW_USER_SRP_AUTH",
+    ],
     "AccessTokenValidity": 60,
     "TokenValidityUnits": {"AccessToken": "minutes"},
     "PreventUserExistenceErrors": "ENABLED",
@@ -106,12 +111,12 @@ def find_client(aws: Aws, definition: Definition, pool_id: str) -> dict[str, Any
 def environment(
     aws: Aws, definition: Definition, settings: Settings, function: Function, ids: tuple[str, str] | None = None
 ) -> dict[str, str]:
-    """Return the environment of a function; the authorizer's names the pool, once there is one.
+    """Return the environment of a function; if it asks for IDENTITY_PROVIDER, that is the pool, once there is one.
 
     ``ids`` are the pool's and its client's, where they are known: AWS may list them later.
     """
     variables = definition.environment(function, settings)
-    if settings.identity_provider != COGNITO or function.name != definition.authorizer.function:
+    if settings.identity_provider != COGNITO or "IDENTITY_PROVIDER" not in function.settings:
         return variables
     if ids is None:
         pool = find(aws, definition)
