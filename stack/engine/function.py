@@ -39,8 +39,9 @@ class Answers:
             if stream is not None and stream is not self:
                 with suppress(Exception):  # it may be an object of the function's, which may do anything
                     stream.flush()
-        _write(self.log, self.mark)
-        _write(self.descriptor, "".join(self.text).encode())
+        answer = "".join(self.text)
+        _write(self.log, _first_line(answer) + self.mark)
+        _write(self.descriptor, answer.encode())
         self.text.clear()
         self.mark = self.next_mark
 
@@ -54,6 +55,14 @@ class Questions(io.TextIOWrapper):
         line = super().readline(*size)
         self.request_id = line.rpartition('"request_id": "')[2].partition('"')[0] if '"request_id": "' in line else ""
         return line
+
+
+def _first_line(answer: str) -> bytes:
+    """Return the line that Lambda's Python logs before the traceback of a handler that raised; for others, nothing."""
+    if not answer.startswith('{"status": "error"'):
+        return b""
+    raised = json.loads(answer).get("trace", "").strip().rpartition("\n")[2]
+    return f"[ERROR] {raised}\n".encode(errors="backslashreplace")
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -295,12 +295,18 @@ def test_the_last_errors_are_in_it(project: Project) -> None:
     links.write_text(
         links.read_text().replace("def peek", 'def peek(code, now):\n    raise KeyError("x")\n\n\ndef unused')
     )
+    plain = project.folder / "lambdas/plain"
+    plain.mkdir()
+    (plain / "handler.py").write_text('def handler(event, context):\n    raise RuntimeError("boom")\n')
+    project.define('        Function("plain", routes=(Route("GET /plain"),)),\n')
     stack = project.up()
     stack.shorten({"long_url": "https://example.com/", "code": "mine"})
     with stack.http() as client:
         assert client.head("/r/mine").status_code == 500
+        assert client.get("/plain").status_code == 502
     printed = project.check("scripts/status.sh")
-    assert len(re.findall("^errors ", printed, re.MULTILINE)) == 1
+    assert len(re.findall("^errors ", printed, re.MULTILINE)) == 2
+    assert re.search(r"^errors    \S+  plain +\[ERROR\] RuntimeError: boom$", printed, re.MULTILINE)
     assert re.search(
         r"^errors    \S+  redirect +HEAD /r/\{code\} +500 .* KeyError: 'x' at lambdas/common/links.py:\d+$",
         printed,
@@ -320,7 +326,7 @@ def test_a_failed_build_is_not_healthy(project: Project) -> None:
     assert project.run("scripts/up.sh").returncode == 1
     done = project.run("scripts/status.sh")
     assert done.returncode == 1
-    assert f"not healthy: {project.outputs / 'api_id'} is missing, so the last build failed" in done.stdout
+    assert f"not healthy: {project.outputs / 'api_id'} is missing: the last build failed" in done.stdout
     assert "function  redirect    missing" in done.stdout
 
 
