@@ -200,7 +200,8 @@ def condition(state: State, outputs: Path, whole: bool) -> str:
     if not os.access(outputs, os.W_OK):
         return f"not healthy: the outputs folder {outputs} is missing or cannot be written to"
     if not (outputs / API_ID_FILE).exists():
-        return f"not healthy: {outputs / API_ID_FILE} is missing: the last build failed, or the stack was removed (scripts/up.sh)"
+        why = "the last build failed, or the stack was removed: run scripts/up.sh"
+        return f"not healthy: {outputs / API_ID_FILE} is missing: {why}"
     return f"not healthy: the API of {outputs / API_ID_FILE} does not answer (scripts/up.sh builds it again)"
 
 
