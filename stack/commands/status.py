@@ -293,7 +293,7 @@ def links(aws: Aws, table: str, report: Report) -> None:
         count = client.describe_table(TableName=table)["Table"]["ItemCount"]
         if count > COUNTED:
             report.facts["links"] = {"count": count}
-            return report.say("links", f"{count:,} (clicks are added up for {COUNTED:,} links at most)")
+            return report.say("links", f"{count:,} at most (clicks are added up for {COUNTED:,} links at most)")
         pages = client.get_paginator("scan").paginate(
             TableName=table, FilterExpression="attribute_exists(long_url)", ProjectionExpression="click_count"
         )

@@ -238,6 +238,7 @@ def test_builds_succeed_with_the_documented_policy(deployer: Deployer) -> None:
             assert not done.error, done
 
 
+@pytest.mark.search  # it takes minutes
 def test_each_action_of_the_documented_policy_is_needed(deployer: Deployer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is taken away where a build first needs it. That build fails and names it, and the next goes on."""
     monkeypatch.setattr("stack.deploy.steps.AT_ONCE", 1)

@@ -60,7 +60,7 @@ def test_a_function_that_cannot_be_loaded_is_named_with_its_line(project: Projec
     line = failure(project.run("scripts/up.sh"))
     assert line == (
         "error: lambdas/redirect/handler.py, line 1: function redirect cannot be loaded: "
-        "ModuleNotFoundError: No module named 'no_such_module'"
+        "ModuleNotFoundError: No module named 'no_such_module'; name its package in lambdas/redirect/requirements.txt"
     )
     assert published(project) == []
 

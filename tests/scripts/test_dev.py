@@ -110,7 +110,8 @@ def test_a_syntax_error_is_named_with_its_line_and_the_previous_version_serves(d
 
 def test_code_that_does_not_load_is_named_and_the_previous_version_is_put_back(desk: Desk) -> None:
     desk.save("lambdas/redirect/handler.py", "import Any\n", "import Any\nimport no_such_module\n")
-    desk.window.shows("No module named 'no_such_module' (the previous version serves)")
+    desk.window.shows("No module named 'no_such_module'; name its package in lambdas/redirect/requirements.txt")
+    desk.window.shows("(the previous version serves)")
     assert desk.cache_control == "no-store"
 
 

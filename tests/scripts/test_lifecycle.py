@@ -386,7 +386,7 @@ def test_asking_who_runs_never_disturbs_a_start(kept: Project) -> None:
         subprocess.Popen([sys.executable, "-c", code, kept.state], cwd=CHECKOUT) for code in (ASK_ON_AND_ON, ASK_SLOWLY)
     ]
     try:
-        for _ in range(10):
+        for _ in range(4):
             kept.up()
             assert StateDir(kept.state).running() is not None
             assert kept.run("scripts/status.sh").returncode == 0
