@@ -36,7 +36,7 @@ def wipe() -> None:
     if problem is not None:
         say(f"warning: {problem}: a Docker volume may still hold links of this stack, if it ever ran in Docker")
     elif not in_docker and not embedded:
-        say("there was no data to wipe")
+        say(f"there was no data to wipe{f' with ENGINE={both.wanted}' if both.wanted else ''}")
     say_the_end(both)
 
 
