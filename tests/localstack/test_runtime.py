@@ -4,18 +4,20 @@
 """
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from containers import LOCALSTACK, Containers, last_error
-from project import until
+from project import DEFAULTS, until
 from session import session
 
 pytestmark = pytest.mark.localstack
 LINK = {"long_url": "https://example.com/", "code": "mine"}
-WITHOUT_HTTP_APIS = "      HTTP_APIS: 0\n"  # which the stand-in answers as an engine whose plan lacks them
+PLUGINS = "shortener_doubles-1.dist-info/entry_points.txt"
+CLASSIC = {"DOCKER_BUILDKIT": "0"}  # the builder that needs no plug-in of Docker's
 
 
 @pytest.fixture
@@ -68,10 +70,18 @@ def test_a_save_is_live_and_a_restart_builds_the_same_api_again(project: Contain
 
 
 def test_without_http_apis_it_is_unhealthy_and_says_which_plan_has_them(project: Containers) -> None:
-    settings = project.folder / "compose/engine-localstack.yml"
-    text = settings.read_text()
-    settings.write_text(text.replace("    environment:\n", f"    environment:\n{WITHOUT_HTTP_APIS}"))
-    assert project.docker("compose", "up", "--wait").returncode != 0
-    assert project.health == "unhealthy"
-    assert not project.published
-    assert "no API Gateway HTTP APIs: LocalStack includes them from its Base plan up" in last_error(project.log())
+    image = f"shortener-tests/without-http-apis:{project.settings['HOST_PORT']}"
+    recipe = (
+        f"FROM {DEFAULTS['LOCALSTACK_IMAGE']}\nRUN sed -i /apigatewayv2/d /opt/localstack/.venv/lib/*/*/{PLUGINS}\n"
+    )
+    built = ["docker", "build", "--tag", image, "-"]
+    subprocess.run(built, input=recipe.encode(), check=True, capture_output=True, env=CLASSIC | project.environment)
+    project.settings["LOCALSTACK_IMAGE"] = image
+    try:
+        assert project.docker("compose", "up", "--wait").returncode != 0
+        assert project.health == "unhealthy"
+        assert not project.published
+        assert "no API Gateway HTTP APIs: LocalStack includes them from its Base plan up" in last_error(project.log())
+    finally:
+        project.discard()
+        project.docker("rmi", "--force", image)

@@ -40,7 +40,6 @@ from moto.core.base_backend import BackendDict
 Handler = Callable[[RequestContext, dict[str, Any]], Any]
 METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 TEXT = ("text/", "application/json", "application/javascript", "application/xml")
-HTTP_APIS = os.environ.get("HTTP_APIS", "1") == "1"  # 0: as an engine whose plan lacks them
 
 
 # The control plane
@@ -63,7 +62,7 @@ def dynamodb() -> Service:
     return on_moto("dynamodb")
 
 
-@aws_provider(api="apigatewayv2", should_load=lambda: HTTP_APIS)
+@aws_provider(api="apigatewayv2")
 def apigatewayv2() -> Service:
     for path in ("", "/", "/<path:path>"):
         ROUTER.add(f"/_aws/execute-api/<api_id>/<stage>{path}", serve, methods=METHODS)
