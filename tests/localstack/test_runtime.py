@@ -58,6 +58,7 @@ def test_a_save_is_live_and_a_restart_builds_the_same_api_again(project: Contain
         handler = project.folder / "lambdas/redirect/handler.py"
         handler.write_text(handler.read_text().replace("no-store", "no-cache"))
         until("the save is live", lambda: stack.follow("mine").headers.get("cache-control") == "no-cache")
+    project.compose_up()  # for Ctrl-C has stopped what dev.sh had started
     for command in (["restart"], ["down"], ["up", "--wait"]):
         if command == ["down"]:
             project.compose("stop")
