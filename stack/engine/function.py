@@ -58,11 +58,14 @@ class Questions(io.TextIOWrapper):
 
 
 def _first_line(answer: str) -> bytes:
-    """Return the line that Lambda's Python logs before the traceback of a handler that raised; for others, nothing."""
+    """Return the line that Lambda's Python logs before the traceback of a handler that raised; for others, nothing.
+
+    It starts on a line of its own, wherever what was printed before it ends.
+    """
     if not answer.startswith('{"status": "error"'):
         return b""
     raised = json.loads(answer).get("trace", "").strip().rpartition("\n")[2]
-    return f"[ERROR] {raised}\n".encode(errors="backslashreplace")
+    return f"\n[ERROR] {raised}\n".encode(errors="backslashreplace")
 
 
 def _write(descriptor: int, data: bytes) -> None:
