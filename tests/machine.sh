@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+#!/usr/bin/env bash
 # What the scripts that make a machine ready for the tests share: root's rights, and Debian's packages.
 
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib/common.sh"
