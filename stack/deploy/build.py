@@ -11,6 +11,7 @@ from stack.deploy import loading, package, probe
 from stack.deploy.package import Package
 from stack.deploy.resources import (
     alarm,
+    api_parts,
     authorizer,
     function,
     http_api,
@@ -24,12 +25,14 @@ from stack.deploy.resources import (
     table,
     user_pool,
 )
-from stack.deploy.steps import Ensured, side_by_side
+from stack.deploy.steps import Change, Ensured, side_by_side
+from stack.errors import DeployError
 from stack.model import Definition, Function
 from stack.settings import COGNITO, Settings
 
 TABLE_SERVICES = ("dynamodb", "lambda", "sts")
 API_SERVICES = ("sts", "iam", "lambda", "apigatewayv2", "dynamodb", "logs", "cloudwatch")
+LEADS = 5  # turns; builds at the same time wait for different times, and so one is the last
 
 
 def api_services(settings: Settings) -> tuple[str, ...]:
@@ -168,24 +171,9 @@ def converge(aws: Aws, definition: Definition, settings: Settings, sources: Sequ
     with side_by_side() as steps:
         for source in () if aws.only_looks else sources:
             function_step(function.ensure_active, source)
-        integrations = {
-            one.name: steps.start(
-                "integration", one.name, partial(integration.ensure, aws, api_id, one, arns[one.name])
-            )
-            for one in routed
-        }
-        authorizing = steps.start(
-            "authorizer",
-            definition.authorizer.name,
-            partial(authorizer.ensure, aws, definition, settings, api_id, arns[gate.name]),
-        )
-    authorizer_id = authorizing.result()
+        authorizer_id = lead_routes(aws, definition, settings, api_id, arns)
 
     with side_by_side() as steps:
-        for one in routed:
-            target = integrations[one.name].result()
-            for key in one.routes:
-                steps.start("route", key.key, partial(route.ensure, aws, api_id, key, target, authorizer_id))
         steps.start("stage", definition.stage, partial(stage.ensure, aws, definition, settings, api_id))
         invokers = [(one, f"{api_id}/*") for one in routed] + [(gate, f"{api_id}/authorizers/{authorizer_id}")]
         for one, invoker in invokers:
@@ -205,6 +193,49 @@ def converge(aws: Aws, definition: Definition, settings: Settings, sources: Sequ
     remove("role", role.removals(aws, definition))
     remove("API", http_api.duplicates(aws, definition, api_id))
     return api_id
+
+
+def lead_routes(
+    aws: Aws, definition: Definition, settings: Settings, api_id: str, arns: Mapping[str, str]
+) -> str:
+    """Bring integrations, authorizer and routes to where the definition has them; return the authorizer's ID.
+
+    Another build at the same time may take one of these integrations, or the authorizer, for a duplicate, and
+    delete it before a route leads to it. Then they are brought there again: what a route leads to is not deleted.
+    """
+    routed = [one for one in definition.functions if one.routes]
+    gate = definition.authorizer_function
+    for _ in range(LEADS):
+        with side_by_side() as steps:
+            integrations = {
+                one.name: steps.start(
+                    "integration", one.name, partial(integration.ensure, aws, api_id, one, arns[one.name])
+                )
+                for one in routed
+            }
+            authorizing = steps.start(
+                "authorizer",
+                definition.authorizer.name,
+                partial(authorizer.ensure, aws, definition, settings, api_id, arns[gate.name]),
+            )
+        targets = {name: step.result() for name, step in integrations.items()}
+        authorizer_id = authorizing.result()
+        with side_by_side() as steps:
+            for one in routed:
+                for key in one.routes:
+                    ensure = partial(route.ensure, aws, api_id, key, targets[one.name], authorizer_id)
+                    steps.start("route", key.key, ensure)
+        if (
+            aws.only_looks
+            or {*steps.changes} <= {Change.UNCHANGED}
+            or api_parts.are_there(aws, api_id, "integration", targets.values())
+            and api_parts.are_there(aws, api_id, "authorizer", [authorizer_id])
+        ):
+            return authorizer_id
+    raise DeployError(
+        f"another build goes on deleting what this one's routes lead to in API {definition.stack_name} ({api_id}): "
+        "make sure that no other build is running, and build again"
+    )
 
 
 def _with_user_pool(

@@ -69,6 +69,7 @@ class Steps:
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
         self.started: list[Future[str]] = []
+        self.changes: list[Change] = []  # of those that have ended
 
     def start(self, kind: str, name: str, ensure: Callable[[], Ensured], planned_id: str = "planned") -> "Future[str]":
         """Start a step. Its result is the resource's ID; kind and name are for the reader of its line.
@@ -76,9 +77,27 @@ class Steps:
         ``ensure`` is called again while AWS reports a conflict, so it must look before it acts.
         ``planned_id`` is the result in a plan, for a resource that is yet to be made.
         """
-        step = self._pool.submit(_run, kind, name, ensure, planned_id)
+        step = self._pool.submit(self._run, kind, name, ensure, planned_id)
         self.started.append(step)
         return step
+
+    def _run(self, kind: str, name: str, ensure: Callable[[], Ensured], planned_id: str) -> str:
+        started = time.perf_counter()
+        outcome = "failed"
+        try:
+            try:
+                ensured = _without_conflict(kind, name, ensure)
+            except NotSent as planned:
+                ensured = Ensured(Change.CREATE if planned.creates else Change.UPDATE, planned.id or planned_id)
+            outcome = str(ensured.change)
+            self.changes.append(ensured.change)
+            Steps.ended.append(ensured.change)
+        finally:
+            milliseconds = (time.perf_counter() - started) * 1000
+            # One write, newline and all, so that two threads' lines do not mix.
+            sys.stdout.write(f"  {kind:<11} {name:<22} {outcome:<9} {milliseconds:6.0f} ms\n")
+            sys.stdout.flush()
+        return ensured.id
 
 
 @contextlib.contextmanager
@@ -90,24 +109,6 @@ def side_by_side() -> Iterator[Steps]:
         wait(steps.started)
     for step in steps.started:
         step.result()
-
-
-def _run(kind: str, name: str, ensure: Callable[[], Ensured], planned_id: str) -> str:
-    started = time.perf_counter()
-    outcome = "failed"
-    try:
-        try:
-            ensured = _without_conflict(kind, name, ensure)
-        except NotSent as planned:
-            ensured = Ensured(Change.CREATE if planned.creates else Change.UPDATE, planned.id or planned_id)
-        outcome = str(ensured.change)
-        Steps.ended.append(ensured.change)
-    finally:
-        milliseconds = (time.perf_counter() - started) * 1000
-        # One write, newline and all, so that two threads' lines do not mix.
-        sys.stdout.write(f"  {kind:<11} {name:<22} {outcome:<9} {milliseconds:6.0f} ms\n")
-        sys.stdout.flush()
-    return ensured.id
 
 
 def _without_conflict(kind: str, name: str, ensure: Callable[[], Ensured]) -> Ensured:

@@ -1,7 +1,7 @@
 """The parts of an API that have IDs of API Gateway's choosing, and so are found by listing."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Literal
 
 from stack.aws import Aws, NotSent
@@ -29,6 +29,17 @@ def find(aws: Aws, api_id: str, kind: Kind) -> Parts:
     except gateway.exceptions.NotFoundException:
         return {}
     return {part[f"{kind.title()}Id"]: part for part in listed}
+
+
+def are_there(aws: Aws, api_id: str, kind: Kind, ids: Collection[str]) -> bool:
+    """Return whether the API has all parts with these IDs: what lists have or not, it is found by its ID at once."""
+    gateway = aws["apigatewayv2"]
+    try:
+        for one in ids:
+            getattr(gateway, f"get_{kind}")(ApiId=api_id, **{f"{kind.title()}Id": one})
+    except gateway.exceptions.NotFoundException:
+        return False
+    return True
 
 
 def converge(aws: Aws, api_id: str, kind: Kind, desired: dict[str, Any], known_by: str) -> Ensured:
