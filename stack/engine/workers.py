@@ -134,17 +134,24 @@ class Forked:
         self.template.kill(self.pid, signal.SIGKILL)
 
 
+class EngineStops(OSError):
+    """Raised for a worker that is asked for while the engine stops."""
+
+
 class Subprocess:
     """The module subprocess, as MiniStack's workers see it: Python workers start in a way of ours."""
 
     def __init__(self) -> None:
         # Elsewhere than on Linux a process that has loaded the system's libraries must not fork.
         self.template = Template() if sys.platform == "linux" else None
+        self.closed = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(subprocess, name)
 
     def Popen(self, command: Sequence[str], **options: Any) -> Any:  # noqa: N802
+        if self.closed:
+            raise EngineStops
         if command[0] != sys.executable:
             return subprocess.Popen(command, **options)
         options["env"] = debugger.environment(options["env"])
@@ -156,7 +163,8 @@ class Subprocess:
         )
 
     def close(self) -> None:
-        """End the process from which workers are forked, and with it the workers."""
+        """End the process from which workers are forked, and with it the workers. No other starts after that."""
+        self.closed = True
         if self.template is not None:
             self.template.control.shutdown(socket.SHUT_RDWR)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -166,6 +174,8 @@ class Subprocess:
         try:
             return self.template.start(script, options["cwd"], options["env"]) if self.template else None
         except (OSError, ValueError) as error:
+            if self.closed:
+                raise EngineStops from error
             log.warning("the process from which functions are forked has gone (%r): another is started", error)
             self.template = Template()
             return None
@@ -257,6 +267,8 @@ def start_ahead() -> None:
             try:
                 runtime.ensure_spawned(worker)
             except (OSError, RuntimeError) as error:
+                if runtime.subprocess.closed:
+                    return
                 log.warning("no worker of %s can be started ahead: %s", first.func_name, error)
                 break
             with runtime._lock:
