@@ -253,23 +253,23 @@ def _fork_workers(control: socket.socket, children: set[int]) -> None:
 
 
 def _load_boto3() -> None:
-    """Import what a first client imports, and read the files that it reads, for each worker's first client."""
+    """Make boto3's default session, and read what its first client of DynamoDB will read.
+
+    A session looks at the environment and at ~/.aws when it makes a client, and so in the worker alone.
+    """
     import boto3.session
-    from botocore.loaders import JSONFileLoader
+    from botocore.loaders import Loader
+    from botocore.session import get_session
 
-    read: dict[str, Any] = {}
-    plain = JSONFileLoader.load_file
+    loader = Loader()
 
-    def remember(self: JSONFileLoader, path: str) -> Any:
-        read[path] = None
-        return plain(self, path)
+    def session(*keys: str) -> boto3.session.Session:
+        core = get_session()
+        core.register_component("data_loader", loader)
+        return boto3.session.Session(*keys, botocore_session=core)
 
-    JSONFileLoader.load_file = remember
-    session = boto3.session.Session("none", "none", region_name="us-east-1")
-    session.client("dynamodb", endpoint_url="http://127.0.0.1")
-    for path in read:
-        read[path] = plain(JSONFileLoader(), path)
-    JSONFileLoader.load_file = lambda self, path: read.pop(path, None) or plain(self, path)
+    session("none", "none").client("dynamodb", region_name="us-east-1", endpoint_url="http://127.0.0.1")
+    boto3.DEFAULT_SESSION = session()
 
 
 def start(request: dict[str, Any], descriptors: list[int]) -> None:

@@ -19,6 +19,7 @@ from stack.engine import debugger, names
 from stack.engine.logs import log
 
 SCRIPT = str(Path(__file__).with_name("function.py"))
+NOTICED = ("PYTHON", "LD_", "AWS_DATA_PATH")  # variables that count when Python starts, or boto3 is loaded
 AHEAD = 2 * (os.cpu_count() or 1)  # workers of each function that are started before anybody asks for them
 LOAD_TIMEOUT = 10  # seconds
 LOG_TIMEOUT = 0.25  # seconds; only for the log of a worker that died or was killed
@@ -47,7 +48,7 @@ class Template:
     def start(self, script: str, folder: str, environment: Mapping[str, str]) -> "Forked | None":
         """Fork a worker, unless it might notice: then it must be started as a new Python."""
         if any(
-            name.startswith(("PYTHON", "LD_")) and os.environ.get(name) != environment[name] for name in environment
+            name.startswith(NOTICED) and os.environ.get(name) != environment[name] for name in environment
         ):
             return None
         with self.lock:
