@@ -47,7 +47,8 @@ class Link:
 def put(link: Link, now: float) -> bool:
     """Store a new link and return True. Return False, with the table untouched, if its code is taken.
 
-    The code of an expired link is free: the new link takes the place of the whole item.
+    The code of an expired link is free: the new link takes the place of the whole item. If an answer of DynamoDB
+    is lost, the SDK asks again, and then the link that has the code may be this one.
     """
     item = {
         "code": {"S": link.code},
@@ -63,9 +64,12 @@ def put(link: Link, now: float) -> bool:
             Item=item,
             ConditionExpression=FREE,
             ExpressionAttributeValues={":now": {"N": str(int(now))}},
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
-    except dynamodb.exceptions.ConditionalCheckFailedException:
-        return False
+    except dynamodb.exceptions.ConditionalCheckFailedException as error:
+        asked_again = error.response["ResponseMetadata"]["RetryAttempts"] > 0
+        if not asked_again or {**error.response.get("Item", {}), "click_count": item["click_count"]} != item:
+            return False
     if link.expires_at is not None:
         _leave_trace(link.code, link.expires_at)
     return True
