@@ -19,7 +19,7 @@ from bench.setting import Failed, Rows, Setting, say
 from containers import Containers
 from engine.bare import Engine, below
 from project import Project
-from stack.engine import journal
+from stack.ministack import journal
 
 LINKS, CLICKS, ACKNOWLEDGED = 1_000_000, 100_000, 100
 COLD_STARTS = 10

@@ -31,7 +31,7 @@ from stack.errors import PackageError
 
 REQUIREMENTS = "requirements.txt"
 FOLDER = ".packages"  # in lambdas/, which a container sees; hidden, so that nothing takes it for a function
-PATH = "/_stack/python"  # where stack/engine says which Python functions run under
+PATH = "/_stack/python"  # where stack/ministack says which Python functions run under
 MIB = 1 << 20
 STORED = 40 * MIB  # the largest zip that is not compressed
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html

@@ -16,9 +16,10 @@ from typing import Any
 
 from stack.commands import dap
 from stack.deploy.package import COMMON
-from stack.engine import bridge, compose
+from stack.engine import compose
 from stack.engine.embedded import Embedded
 from stack.errors import DeployError
+from stack.ministack import bridge
 from stack.model import Definition
 from stack.settings import Settings
 

@@ -24,8 +24,9 @@ from stack.deploy import mark, package, region
 from stack.deploy.resources import function as functions
 from stack.engine.embedded import Embedded
 from stack.engine.folder import Running
-from stack.engine.health import STORAGE, State, look
+from stack.engine.health import State, look
 from stack.errors import DeployError, PackageError
+from stack.ministack import STORAGE
 from stack.model import Definition
 from stack.outputs import API_ID_FILE, API_URL_FILE
 from stack.settings import PROJECT, Settings

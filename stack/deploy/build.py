@@ -195,9 +195,7 @@ def converge(aws: Aws, definition: Definition, settings: Settings, sources: Sequ
     return api_id
 
 
-def lead_routes(
-    aws: Aws, definition: Definition, settings: Settings, api_id: str, arns: Mapping[str, str]
-) -> str:
+def lead_routes(aws: Aws, definition: Definition, settings: Settings, api_id: str, arns: Mapping[str, str]) -> str:
     """Bring integrations, authorizer and routes to where the definition has them; return the authorizer's ID.
 
     Another build at the same time may take one of these integrations, or the authorizer, for a duplicate, and
@@ -228,8 +226,10 @@ def lead_routes(
         if (
             aws.only_looks
             or {*steps.changes} <= {Change.UNCHANGED}
-            or api_parts.are_there(aws, api_id, "integration", targets.values())
-            and api_parts.are_there(aws, api_id, "authorizer", [authorizer_id])
+            or (
+                api_parts.are_there(aws, api_id, "integration", targets.values())
+                and api_parts.are_there(aws, api_id, "authorizer", [authorizer_id])
+            )
         ):
             return authorizer_id
     raise DeployError(

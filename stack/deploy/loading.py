@@ -26,7 +26,7 @@ from stack.model import Definition, Function
 from stack.packages import REQUIREMENTS
 
 TIMEOUT = 60  # seconds; Lambda allows 10, but not on a machine that builds all functions at once
-HIDE = Path(__file__).parent.parent / "engine/site_packages.py"
+HIDE = Path(__file__).parent.parent / "ministack/site_packages.py"
 INHERITED = ("HOME", "LANG", "PATH", "SYSTEMROOT", "TMPDIR")
 # What the module prints goes to stderr; what became of it goes to a file.
 PROGRAM = """

@@ -1,1 +1,1 @@
-"""The engine: MiniStack with a queue, a journal and fast workers; how it starts and stops; its health."""
+"""Start, stop and look at the engine, in Docker Compose and without."""

@@ -13,8 +13,8 @@ from typing import Any
 from stack import packages
 from stack.engine import neighbours
 from stack.engine.embedded import make_outputs, say
-from stack.engine.shutdown import UNSAVED
 from stack.errors import DeployError
+from stack.ministack.shutdown import UNSAVED
 from stack.settings import PROJECT, Settings
 
 SERVICE = "localstack"

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack import outputs, packages
-from stack.engine import health, neighbours, shutdown
+from stack.engine import health, neighbours
 from stack.engine.folder import Running, StateDir
 from stack.errors import DeployError
+from stack.ministack import shutdown
 from stack.settings import PROJECT, Settings
 
 START_TIMEOUT = 300  # seconds; the engine gives a hook as long
@@ -254,9 +255,9 @@ def serve(lock: int) -> None:
     holder = f"{os.getpid()} {settings.host_port}\n".encode()
     os.pwrite(lock, holder, 0)
     shutdown.reports.append(lambda why: os.pwrite(lock, why.encode(), len(holder)))  # it takes no space on a full disk
-    sys.argv = ["stack.engine"]
+    sys.argv = ["stack.ministack"]
     try:
-        runpy.run_module("stack.engine", run_name="__main__", alter_sys=True)
+        runpy.run_module("stack.ministack", run_name="__main__", alter_sys=True)
     finally:
         shutdown.leave_nothing_behind(settings.outputs, settings.host_port)
 

@@ -17,8 +17,6 @@ from stack import http_client
 from stack.outputs import API_ID_FILE, API_URL_FILE
 from stack.settings import PROJECT
 
-STORAGE = "/_stack/storage"  # where the wrapper of MiniStack says why it can store nothing
-
 LOOK_EVERY = 0.1  # seconds, while the stack is being built
 BUILD_TIMEOUT = 110  # seconds; just under the health check's timeout in docker-compose.yml
 ASK_EVERY = 30  # seconds, once it is up

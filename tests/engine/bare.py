@@ -74,7 +74,7 @@ class Engine:
 
         with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "stack.engine"],
+                [sys.executable, "-m", "stack.ministack"],
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -101,7 +101,7 @@ class Engine:
 
     def restore(self) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "stack.engine", "restore"],
+            [sys.executable, "-m", "stack.ministack", "restore"],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stack.engine import journal, names
-from stack.engine.journal import Journal
-from stack.engine.salvage import Salvage
-from stack.engine.tables import Tables
+from stack.ministack import journal, names
+from stack.ministack.journal import Journal
+from stack.ministack.salvage import Salvage
+from stack.ministack.tables import Tables
 
 HASHES = ("a", "b", "ä\n")
 RANGES = ("1", "2", "-3.5")

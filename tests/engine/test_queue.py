@@ -11,7 +11,7 @@ import pytest
 
 from engine.bare import Engine, http
 from project import until
-from stack.engine.gate import AT_ONCE
+from stack.ministack.gate import AT_ONCE
 
 MANY = 5 * AT_ONCE
 

@@ -15,7 +15,7 @@ import pytest
 
 from engine.bare import Engine
 from project import until
-from stack.engine import journal
+from stack.ministack import journal
 
 TABLE = {
     "TableName": "links",
@@ -97,7 +97,7 @@ def test_a_counter_is_counted_once_whenever_the_engine_dies(links: Engine) -> No
 
 
 def test_grown_journals_are_folded_and_the_previous_snapshot_is_kept(links: Engine) -> None:
-    module = links.folder / "stack/engine/journal.py"
+    module = links.folder / "stack/ministack/journal.py"
     module.write_text(re.sub(r"FOLD_FILES = \d+", "FOLD_FILES = 1", module.read_text()))
     for number in range(2):
         put(links, f"{number}")
@@ -265,7 +265,7 @@ def test_state_that_cannot_be_read_stops_the_start_and_all_that_can_be_read_is_k
     assert "left untouched" in line
     assert "--wipe" in line
     (command,) = re.findall(r"the last good copy of the rest: (.*?)\. To forget", line)
-    assert command.endswith("-m stack.engine restore")
+    assert command.endswith("-m stack.ministack restore")
     assert before.items() <= contents(links.state).items()
     printed = links.restore()
     assert str(damaged) in printed

@@ -10,7 +10,7 @@ import pytest
 
 from engine.bare import Engine, http
 from project import until
-from stack.engine.workers import AHEAD
+from stack.ministack.workers import AHEAD
 
 PRINTS = r"""
 import os, subprocess, sys, threading
@@ -143,7 +143,7 @@ def test_workers_share_nothing_that_one_of_them_changed(engine: Engine) -> None:
         assert answer["modules"] == []
         assert answer["argv"] == [answer["main"]]
         assert answer["path"][0] == answer["folder"]
-        assert not any("stack/engine" in path for path in answer["path"])
+        assert not any("stack/ministack" in path for path in answer["path"])
         assert "_END_MARK" not in answer["names"]
         assert "PYTHONPATH" not in answer["names"]
         assert answer["input"] == ""

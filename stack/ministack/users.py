@@ -5,8 +5,8 @@ A link belongs to the ``sub`` of a user, and a pool that is made anew would draw
 
 from typing import Any
 
-from stack.engine import names
-from stack.engine.gate import Application
+from stack.ministack import names
+from stack.ministack.gate import Application
 
 TARGET = b"AWSCognitoIdentityProviderService."
 # What changes nothing that outlives the engine: questions, and sign-ins, whose tokens are the client's.

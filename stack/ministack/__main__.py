@@ -1,7 +1,7 @@
 """The engine, in Docker and without: MiniStack with a queue, a journal and workers that start fast.
 
-``python -m stack.engine`` is the container's entry point; without Docker stack/engine/embedded.py runs it.
-``python -m stack.engine restore`` keeps what can be of a state that cannot be read.
+``python -m stack.ministack`` is the container's entry point; without Docker stack/engine/embedded.py runs it.
+``python -m stack.ministack restore`` keeps what can be of a state that cannot be read.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ if sys.argv[1:] == ["restore"]:
     os.environ["PERSIST_STATE"] = "1"  # which MiniStack reads when it is imported
 
 from stack import outputs, packages
-from stack.engine import debugger, gate, health, logs, names, shutdown, state, users, workers
-from stack.engine.journal import FullError
-from stack.engine.tables import Tables
 from stack.errors import DeployError
+from stack.ministack import STORAGE, debugger, gate, logs, names, shutdown, state, users, workers
+from stack.ministack.journal import FullError
+from stack.ministack.tables import Tables
 from stack.settings import PROJECT, Settings
 
 HOOKS_IN_IMAGE = "/etc/localstack/init"
@@ -90,7 +90,7 @@ class Lifespan:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] == packages.PATH:
             return await _answer(send, packages.described().encode())
-        if scope["type"] == "http" and scope["path"] == health.STORAGE:
+        if scope["type"] == "http" and scope["path"] == STORAGE:
             why = state.problem(self.tables.journal.folder) if self.tables else ""
             return await _answer(send, why.encode())
         if scope["type"] != "lifespan":

@@ -1,6 +1,6 @@
 """The way to the engine's debugger: a socket that only the engine's own user may use.
 
-``python -m stack.engine.bridge`` joins stdin and stdout to it: ``docker exec`` reaches it so in a container.
+``python -m stack.ministack.bridge`` joins stdin and stdout to it: ``docker exec`` reaches it so in a container.
 """
 
 import contextlib

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stack.engine import names
-from stack.engine.journal import DamagedError, Journal, UnreadableError, history, load
-from stack.engine.logs import log
-from stack.engine.salvage import Salvage
-from stack.engine.tables import Tables
+from stack.ministack import names
+from stack.ministack.journal import DamagedError, Journal, UnreadableError, history, load
+from stack.ministack.logs import log
+from stack.ministack.salvage import Salvage
+from stack.ministack.tables import Tables
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 GOOD = "last-good"  # a copy of every service's state that was read without a complaint
@@ -117,7 +117,7 @@ def refuse(why: str) -> None:
         restore, wipe = "docker compose run --rm localstack restore", "docker compose down --volumes"
     else:
         folder = shlex.quote(os.environ["STATE_DIR"])
-        restore, wipe = f"STATE_DIR={folder} .venv/bin/python -m stack.engine restore", "scripts/down.sh --wipe"
+        restore, wipe = f"STATE_DIR={folder} .venv/bin/python -m stack.ministack restore", "scripts/down.sh --wipe"
     stop(
         f"{why}. It was left untouched, and nothing was started. "
         f"To go on with what can be read of it, and the last good copy of the rest: {restore}. "

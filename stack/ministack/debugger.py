@@ -1,7 +1,7 @@
 """Functions under debugpy, for as long as scripts/dev.sh --debug is connected.
 
 A debugged function has one worker, without a time limit, so that requests wait for each other and a breakpoint
-holds them for as long as the user likes. The worker starts debugpy (stack/engine/function.py); the deployed package
+holds them for as long as the user likes. The worker starts debugpy (stack/ministack/function.py); the deployed package
 stays what it is. Each connection begins with a line of JSON, which is answered by one: ``functions`` opens the
 session, which ends with its connection, and ``attach`` leads to the debugger of a function.
 """
@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stack.engine import bridge, names
-from stack.engine.logs import log
+from stack.ministack import bridge, names
+from stack.ministack.logs import log
 
 START_TIMEOUT = 30  # seconds
 POLL_EVERY = 0.02  # seconds

@@ -58,7 +58,7 @@ def check() -> None:
             missing = str(error)
         if missing is not None:
             sys.exit(
-                f"error: this MiniStack lacks {path}: {missing}; stack/engine was made for MiniStack {MADE_FOR}: "
+                f"error: this MiniStack lacks {path}: {missing}; stack/ministack was made for MiniStack {MADE_FOR}: "
                 "use that release (MINISTACK_IMAGE in .env, [dependency-groups] in pyproject.toml)"
             )
 

@@ -2,8 +2,8 @@
 
 AWS's own operations never wait, and neither does what a function asks for: the function holds a
 place already, so both would wait for ever. Functions in Python mark what they ask the engine for
-(stack/engine/function.py). What other programs under the engine ask for is known by their connections
-(stack/engine/callers.py). Where even that fails, one more request is let in whenever all that are under
+(stack/ministack/function.py). What other programs under the engine ask for is known by their connections
+(stack/ministack/callers.py). Where even that fails, one more request is let in whenever all that are under
 way have been stuck for a while.
 """
 
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from stack.engine.callers import ports_of_functions
+from stack.ministack.callers import ports_of_functions
 
 AT_ONCE = max(8, 4 * (os.cpu_count() or 1))
 MOST = 8 * AT_ONCE  # however long those under way are stuck

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stack.engine.journal import (
+from stack.ministack.journal import (
     ITEM,
     Change,
     UnreadableError,

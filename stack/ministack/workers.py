@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stack.engine import debugger, names
-from stack.engine.logs import log
+from stack.ministack import debugger, names
+from stack.ministack.logs import log
 
 SCRIPT = str(Path(__file__).with_name("function.py"))
 NOTICED = ("PYTHON", "LD_", "AWS_DATA_PATH")  # variables that count when Python starts, or boto3 is loaded
@@ -47,9 +47,7 @@ class Template:
 
     def start(self, script: str, folder: str, environment: Mapping[str, str]) -> "Forked | None":
         """Fork a worker, unless it might notice: then it must be started as a new Python."""
-        if any(
-            name.startswith(NOTICED) and os.environ.get(name) != environment[name] for name in environment
-        ):
+        if any(name.startswith(NOTICED) and os.environ.get(name) != environment[name] for name in environment):
             return None
         with self.lock:
             if self.loaded is None:

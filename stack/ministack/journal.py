@@ -4,7 +4,7 @@ A line is ``CRC SEQUENCE JSON``. A journal's record is the list of changes that 
 whole new value, so that a record which is applied twice changes nothing. A file's first line says who wrote it, and
 has the sequence of the last record before the file. A snapshot has one change a line, the tables before the items,
 and ends with END. ``snapshot-N`` holds what the journals up to ``journal-N`` say. A process beside the engine makes it
-from those files alone (``python -m stack.engine.journal FOLDER N ENGINE``), while the engine writes to the next
+from those files alone (``python -m stack.ministack.journal FOLDER N ENGINE``), while the engine writes to the next
 journal. The snapshot before it is kept, with the journals between the two: if the newest is damaged, nothing is lost.
 """
 
@@ -352,7 +352,7 @@ class Journal:
             return
         with self.guard:
             self._begin()
-            command = [sys.executable, "-m", "stack.engine.journal", str(self.folder), str(number(journals[-1]))]
+            command = [sys.executable, "-m", "stack.ministack.journal", str(self.folder), str(number(journals[-1]))]
             self.folding = subprocess.Popen([*command, self.engine], cwd=PROJECT)
 
     def _forget_what_is_folded(self) -> None:

@@ -13,9 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stack.engine import names
-from stack.engine.journal import ENTRY, EXPIRING, ITEM, Change, FullError, Journal, dump
-from stack.engine.logs import log
+from stack.ministack import names
+from stack.ministack.journal import ENTRY, EXPIRING, ITEM, Change, FullError, Journal, dump
+from stack.ministack.logs import log
 
 # These change items, if anything.
 OF_ITEMS = {
