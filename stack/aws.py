@@ -149,7 +149,7 @@ class Aws:
 
     @cached_property
     def endpoints(self) -> dict[str, str]:
-        """The URL of each service that is not at AWS itself."""
+        """Return the URL of each service that is not at AWS itself."""
         urls = {name: client.meta.endpoint_url.rstrip("/") for name, client in self._clients.items()}
         if isinstance(self.target, Local):
             return urls
@@ -167,7 +167,7 @@ class Aws:
 
     @cached_property
     def identity(self) -> str:
-        """The ARN of the caller, whose partition and account the stack's own ARNs share."""
+        """Return the ARN of the caller, whose partition and account the stack's own ARNs share."""
         arn: str = self["sts"].get_caller_identity()["Arn"]
         return arn
 

@@ -86,7 +86,7 @@ class Function(Entry):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The tables that it uses, each once."""
+        """Return the tables that the function uses, each once."""
         return tuple(dict.fromkeys(self.reads + self.writes))
 
 

@@ -106,7 +106,7 @@ class Target:
 
     @classmethod
     def load(cls) -> "Target":
-        """Raises SettingError."""
+        """Return the stack that the settings mean now. Raises SettingError."""
         values = dotenv.load()
         return cls(Settings.from_environment(values), values)
 

@@ -89,7 +89,7 @@ class Embedded:
     def down(self) -> bool:
         """Stop the engine, which saves its state; return False if none is running.
 
-        Raises DeployError, also if the engine has stopped and could not save everything.
+        Raises DeployError if the engine is another stack's, or has stopped and could not save everything.
         """
         if not self.state.is_ours():
             return False
@@ -197,6 +197,11 @@ class Embedded:
         running = self.running()
         if running is None:
             return False
+        if running.port != self.settings.host_port:
+            raise DeployError(
+                f"the engine of {self.state_dir} is running on port {running.port}, and HOST_PORT is "
+                f"{self.settings.host_port}: HOST_PORT={running.port} scripts/down.sh stops it"
+            )
         with contextlib.suppress(ProcessLookupError):  # it has just ended
             os.kill(running.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT
