@@ -94,11 +94,11 @@ def test_what_is_gone_or_of_somebody_else_is_said_to_be(up: Project) -> None:
     assert "function  links       foreign: this project did not make it, and does not touch it\n" in printed
     functions.delete_function(FunctionName="shorten")
     up.stack.drop_table("shortlinks")
-    done = up.run("scripts/status.sh")
-    assert "state     not healthy: the gateway answers, but a part is missing\n" in done.stdout
-    assert "function  shorten     missing: scripts/up.sh deploys it\n" in done.stdout
-    assert "links     none: the table shortlinks is missing\n" in done.stdout
-    assert (done.returncode, done.stderr) == (1, "")
+    healthy, printed = builds.status(up)
+    assert not healthy
+    assert "state     not healthy: the gateway answers, but a part is missing\n" in printed
+    assert "function  shorten     missing: scripts/up.sh deploys it\n" in printed
+    assert "links     none: the table shortlinks is missing\n" in printed
     assert health(up).returncode == 0  # for the API answers
     up.stack.client("apigatewayv2").delete_api(ApiId=up.stack.api_id)
     assert health(up).returncode == 1
@@ -294,9 +294,9 @@ def test_without_a_stack_it_says_so_and_how_to_get_one(tmp_path: Path) -> None:
 @pytest.fixture
 def prefixed(up: Project, tmp_path: Path) -> Project:
     """A stack with a prefix, beside the other one."""
-    settings = {"NAME_PREFIX": "team-", "OUTPUTS_DIR": str(tmp_path)}
-    builds.succeed(up, **settings)
-    return replace(up, settings={**up.settings, **settings})
+    team = replace(up, settings={**up.settings, "NAME_PREFIX": "team-", "OUTPUTS_DIR": str(tmp_path)})
+    builds.succeed(team)
+    return team
 
 
 def test_a_stack_with_a_prefix_is_shown_and_its_requests_are_found(prefixed: Project) -> None:
