@@ -3,17 +3,19 @@
 import contextlib
 import functools
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import pytest
 
+from engine.bare import Engine
 from project import DEFAULTS, TLS, Project
 from stack.aws import OPTIONS, Aws, Local, Remote
 from stack.aws_errors import EXPLAINED, explain
 from stack.checks import check
+from stack.commands.status import Report, look_at_all
 from stack.definition import DEFINITION
 from stack.deploy import build
 from stack.deploy import remove as removal
@@ -64,6 +66,25 @@ def run(
     return Done(printed.getvalue(), error)
 
 
+@contextlib.contextmanager
+def engine_of(project: Project) -> Iterator[Project]:
+    """Run an engine without hooks for a project: what the test builds in it, unchecked, is all there is."""
+    folder = project.folder.parent / "engine"
+    folder.mkdir()
+    project.outputs.mkdir()
+    engine = Engine.fresh(folder)
+    engine.port = int(project.settings["HOST_PORT"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "stack.deploy.loading.check", lambda *_: None
+        )  # which imports each function in a process of its own
+        try:
+            engine.start()
+            yield project
+        finally:
+            engine.kill()
+
+
 @functools.cache
 def clients(target: Local | Remote, services: tuple[str, ...] = build.API_SERVICES, attempts: int = 5) -> Aws:
     """Return the clients of a deployment, made once, for that takes longer than most builds."""
@@ -99,6 +120,16 @@ def remove(
         services = tuple({*build.TABLE_SERVICES, *build.api_services(read)})
         removal.remove_stack(Aws(services, target, only_look=plan), definition, read, with_tables)
     return Done(printed.getvalue(), "")
+
+
+def status(project: Project, **changes: str) -> tuple[bool, str]:
+    """Return whether scripts/status.sh finds the stack healthy, and what it prints."""
+    report = Report()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Settings, "lambdas", project.folder / "lambdas")
+        patch.setattr("stack.commands.status.Aws", lambda services, target: clients(target, services))
+        healthy = look_at_all(Settings.from_environment({**DEFAULTS, **project.settings, **changes}), report)
+    return healthy, "".join(f"{line}\n" for line in report.lines)
 
 
 def succeed(project: Project, definition: Definition = DEFINITION, lambdas: Path | None = None, **changes: str) -> Done:

@@ -12,9 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+import builds
 from dap import Editor
-from project import CHECKOUT, DEFAULTS, FUNCTION_NAMES, Project, answers, free_ports, until
+from project import CHECKOUT, DEFAULTS, FUNCTION_NAMES, Project, free_ports, until
 from session import Session, session
+from stack.commands import redeploy
 from stack.commands.debugging import Debugging
 from stack.definition import DEFINITION
 from stack.errors import DeployError
@@ -38,10 +40,25 @@ class Desk:
         path = self.project.folder / file
         return path, next(number for number, line in enumerate(path.read_text().splitlines(), 1) if text in line)
 
+    def port(self, function: str) -> int:
+        return int(self.project.settings["DEBUG_PORT"]) + FUNCTION_NAMES.index(function)
+
     def edit(self, function: str, *lines: tuple[Path, int]) -> Editor:
         """Attach an editor to a function, with breakpoints."""
-        port = int(self.project.settings["DEBUG_PORT"]) + FUNCTION_NAMES.index(function)
-        return Editor(port, {path: [line] for path, line in lines})
+        return Editor(self.port(function), {path: [line] for path, line in lines})
+
+    def save_breakpoint(self) -> None:
+        """Have redirect call breakpoint(), and wait until that is passed."""
+        path, line = self.line(REDIRECT, "find = peek")
+        path.write_text(path.read_text().replace("    find = peek", "    breakpoint()\n    find = peek"))
+        said = f"handler.py, line {line}, was passed: attach your editor to port {self.port('redirect')}"
+        before = self.window.printed.count(said)
+
+        def passed() -> bool:
+            self.stack.follow("mine")
+            return self.window.printed.count(said) > before
+
+        until("breakpoint() is passed", passed, look_every=0.3)
 
     def follow(self, code: str = "mine") -> "Future[httpx.Response]":
         return self.requests.submit(self.stack.follow, code)
@@ -52,18 +69,39 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """Yield a desk whose functions would be ended after two seconds."""
+    """Yield a desk whose functions would be ended after two seconds, on a stack that was up before."""
     project = Project.copy(tmp_path_factory.mktemp("debug"), DEBUG_PORT=str(free_ports(len(FUNCTION_NAMES))))
     limits = project.folder / "stack/deploy/resources/function.py"
     limits.write_text(re.sub("^TIMEOUT = 10 ", "TIMEOUT = 2 ", limits.read_text(), flags=re.MULTILINE))
-    with session(project, "scripts/dev.sh", "--debug", "all") as window:
-        window.shows(READY)
-        desk = Desk(project, window)
-        assert desk.shorten(code="mine").result().status_code == 201  # with no editor attached
-        yield desk
-        assert window.interrupt() == 0
-    assert "Traceback" not in window.printed
-    assert not answers(project.engine)
+    try:
+        project.up()
+        with session(project, "scripts/dev.sh", "--debug", "all") as window:
+            window.shows(READY)
+            desk = Desk(project, window)
+            assert desk.shorten(code="mine").result().status_code == 201  # with no editor attached
+            yield desk
+            the_end_leaves_the_functions_as_they_were(desk)
+    finally:
+        project.discard()
+
+
+def the_end_leaves_the_functions_as_they_were(desk: Desk) -> None:
+    """Press Ctrl-C while a function stands still, and see that its breakpoint() is passed from then on."""
+    desk.save_breakpoint()
+    with desk.edit("redirect") as editor:
+        answer = desk.follow("unknown")
+        editor.stopped()
+        assert desk.window.interrupt() == 0
+        assert answer.result().status_code >= 500
+    assert desk.window.printed.endswith("==> the stack is left running, as it was: scripts/down.sh stops it\n")
+    assert "Traceback" not in desk.window.printed
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", desk.port("redirect")))
+    ended = int(time.time() * 1000)
+    assert desk.stack.follow("unknown").status_code == 404
+    group = desk.stack.client("logs").filter_log_events(logGroupName="/aws/lambda/redirect", startTime=ended)
+    log = "\n".join(event["message"] for event in group["events"])
+    assert "was passed: run scripts/dev.sh --debug redirect, then attach your editor" in log
 
 
 def test_a_breakpoint_in_a_handler_stops_it_past_its_time_limit(desk: Desk) -> None:
@@ -136,13 +174,10 @@ def test_a_save_reloads_the_function_and_asks_the_editor_to_attach_again(desk: D
 
 
 def test_breakpoint_stops_in_an_editor_and_says_how_to_attach_without_one(desk: Desk) -> None:
-    path, line = desk.line(REDIRECT, "find = peek")
+    path, _ = desk.line(REDIRECT, "find = peek")
     before = path.read_text()
     try:
-        path.write_text(before.replace("    find = peek", "    breakpoint()\n    find = peek"))
-        port = int(desk.project.settings["DEBUG_PORT"]) + FUNCTION_NAMES.index("redirect")
-        said = f"breakpoint() in handler.py, line {line}, was passed: attach your editor to port {port}"
-        until("breakpoint() is passed", lambda: desk.stack.follow("mine").is_redirect and said in desk.window.printed)
+        desk.save_breakpoint()
         with desk.edit("redirect") as editor:
             answer = desk.follow()
             stop = editor.stopped()
@@ -156,53 +191,24 @@ def test_breakpoint_stops_in_an_editor_and_says_how_to_attach_without_one(desk: 
 
 def test_what_is_deployed_is_what_an_ordinary_build_deploys(desk: Desk) -> None:
     def states() -> set[str]:
-        return {*re.findall(r"^function  \S+ +(\w+) ", desk.project.run("scripts/status.sh").stdout, re.MULTILINE)}
+        return {*re.findall(r"^function  \S+ +(\w+) ", builds.status(desk.project)[1], re.MULTILINE)}
 
     until("every function runs the zip of the working tree", lambda: states() == {"live"})
 
 
 def test_a_page_in_a_browser_cannot_speak_to_the_debugger(desk: Desk) -> None:
-    port = int(desk.project.settings["DEBUG_PORT"])
     with pytest.raises(httpx.HTTPError):
-        httpx.post(f"http://127.0.0.1:{port}/", content=b"{}", trust_env=False)
+        httpx.post(f"http://127.0.0.1:{desk.port('shorten')}/", content=b"{}", trust_env=False)
 
 
-def test_the_end_leaves_the_functions_as_they_were(project: Project) -> None:
-    project.settings["DEBUG_PORT"] = str(free_ports(len(FUNCTION_NAMES)))
-    handler = project.folder / REDIRECT
-    handler.write_text(handler.read_text().replace("    find = peek", "    breakpoint()\n    find = peek"))
-    stack = project.up()
-    with session(project, "scripts/dev.sh", "--debug", "redirect") as window:
-        window.shows(READY)
-        port = int(project.settings["DEBUG_PORT"]) + FUNCTION_NAMES.index("redirect")
-        with Editor(port) as editor, ThreadPoolExecutor(1) as requests:
-            answer = requests.submit(stack.follow, "unknown")
-            editor.stopped()
-            assert window.interrupt() == 0
-            assert answer.result().status_code >= 500
-    assert "Traceback" not in window.printed
-    assert stack.follow("unknown").status_code == 404
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port))
-    assert "attach your editor to port" not in log(project)
-    assert "was passed: run scripts/dev.sh --debug redirect, then attach your editor" in log(project)
-
-
-def log(project: Project) -> str:
-    events = project.stack.client("logs").filter_log_events(logGroupName="/aws/lambda/redirect")["events"]
-    return "\n".join(event["message"] for event in events)
-
-
-def test_a_port_that_is_taken_is_said_and_the_rest_goes_on(project: Project) -> None:
-    project.settings["DEBUG_PORT"] = str(free_ports(len(FUNCTION_NAMES)))
-    with (
-        socket.create_server(("127.0.0.1", int(project.settings["DEBUG_PORT"]))),
-        session(project, "scripts/dev.sh", "--debug", FUNCTION_NAMES[0]) as window,
-    ):
-        window.shows(READY)
-        assert "free it, or set DEBUG_PORT to another one" in window.printed
-        assert project.stack.shorten(LINK).status_code == 201
-        assert window.interrupt() == 0
+def test_a_port_that_is_taken_is_said_and_nothing_is_debugged(capfd: pytest.CaptureFixture[str]) -> None:
+    port = free_ports(len(FUNCTION_NAMES))
+    settings = Settings.from_environment({**DEFAULTS, "DEBUG_PORT": str(port)})
+    with socket.create_server(("127.0.0.1", port)):
+        assert redeploy.debug(settings, DEFINITION, [FUNCTION_NAMES[0]]) is None
+    said = capfd.readouterr()
+    assert "free it, or set DEBUG_PORT to another one" in said.err
+    assert said.out == "==> nothing is debugged: the next save of stack/ or .env tries that again\n"
 
 
 @pytest.mark.parametrize(

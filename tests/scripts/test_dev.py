@@ -1,5 +1,6 @@
 """scripts/dev.sh: what is saved is live, what is broken is not, and Ctrl-C leaves everything as it was."""
 
+import itertools
 import re
 import shutil
 import signal
@@ -9,11 +10,15 @@ from functools import partial
 
 import pytest
 
-from project import DEFAULTS, Project, Stack, answers, free_port, until
+import builds
+from project import Project, Stack, answers, free_port, until
 from session import Session, session
 
 READY = "==> watching lambdas/, stack/ and .env"
 WAITING = "==> waiting for a save that fixes this"
+STOPPED = "error: the engine has stopped: the next save, or scripts/up.sh, starts it again"
+HANDLER = "lambdas/redirect/handler.py"
+EVERY = 0.3  # seconds between looks that take a request
 LINK = {"long_url": "https://example.com/", "code": "mine"}
 
 
@@ -22,7 +27,10 @@ class Desk:
 
     def __init__(self, project: Project, window: Session) -> None:
         self.project, self.window = project, window
-        self.stack = project.stack
+
+    @property
+    def stack(self) -> Stack:
+        return self.project.stack
 
     def save(self, file: str, old: str, new: str) -> None:
         """Replace a file at once, as editors do."""
@@ -35,7 +43,7 @@ class Desk:
 
     @property
     def cache_control(self) -> str:
-        """Read the redirect function says, which each test changes."""
+        """Return what the redirect function says, which each test changes."""
         value: str = self.stack.follow("mine").headers.get("cache-control", "")
         return value
 
@@ -46,12 +54,44 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """Yield a desk whose dev.sh started with slips, and ends with Ctrl-C."""
     project = Project.copy(tmp_path_factory.mktemp("desk"))
-    with session(project, "scripts/dev.sh") as window:
-        window.shows(READY)
+    saved = {name: value for name, value in project.settings.items() if name != "HOST_PORT"}
+    (project.folder / ".env.local").write_text(f"HOST_PORT={project.settings['HOST_PORT']}\n")
+    settings, handler = project.folder / ".env", project.folder / HANDLER
+    right, code = settings.read_text(), handler.read_text()
+    settings.write_text(right.replace("LOG_LEVEL=INFO", "LOG LEVEL"))
+    handler.write_text(code.replace("    find = peek", '    raise KeyError("x")\n    find = peek'))
+    with session(replace(project, settings=saved), "scripts/dev.sh") as window:
+        window.shows(WAITING)
+        assert "error: .env, line " in window.printed
+        settings.write_text(right.replace("LOG_LEVEL=INFO", "LOG_LEVEL=LOUD"))
+        window.shows(WAITING, 2)
+        assert "error: LOG_LEVEL is 'LOUD'" in window.printed
+        settings.write_text(right)
+        window.shows(WAITING, 3)
+        assert "/r/__deployment-probe__ answered 500" in window.printed
+        assert not builds.status(project)[0]
+        project.kill()
+        window.shows(STOPPED)
+        handler.write_text(code)
+        window.shows("==> ready in")  # it is not watching yet
+        handler.write_text(code.replace('"no-store"', '"no-store, early"'))
         desk = Desk(project, window)
         assert desk.stack.shorten(LINK).status_code == 201
+        until("the early save is live", lambda: desk.cache_control == "no-store, early", look_every=EVERY)
+        window.shows(READY)
+        handler.write_text(code)
+        until("the code before serves", lambda: desk.cache_control == "no-store", look_every=EVERY)
+        assert builds.status(project)[0]
+        assert window.printed.count(STOPPED) == 1
         yield desk
+        assert window.interrupt() == 0
+    assert "Next: " not in window.printed
+    assert window.printed.endswith("==> the engine has stopped\n==> down\n")
+    assert "Traceback" not in window.printed
+    assert not answers(project.engine)
+    assert not (project.outputs / "api_url").exists()
 
 
 @pytest.fixture(autouse=True)
@@ -61,55 +101,45 @@ def tidy(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     desk: Desk = request.getfixturevalue("desk")
-    handler = desk.project.folder / "lambdas/redirect/handler.py"
+    handler = desk.project.folder / HANDLER
     before = handler.read_text()
     yield
     if handler.read_text() != before:
         handler.write_text(before)
-    until("the code before serves", lambda: desk.cache_control == "no-store")
+    until("the code before serves", lambda: desk.cache_control == "no-store", look_every=EVERY)
 
 
-def test_a_save_is_live_and_no_other_function_is_touched(desk: Desk) -> None:
+def test_saves_are_live_and_no_other_function_is_touched(desk: Desk) -> None:
     before = desk.modified()
-    desk.save("lambdas/redirect/handler.py", '"no-store"', '"no-store, edited"')
-    desk.window.shows("==> saved: lambdas/redirect/handler.py")
+    desk.save("lambdas/page/style.css", "max-width: 46rem", "max-width: 47rem")
+    desk.save(HANDLER, '"no-store"', '"no-store, edited"')
+    desk.window.shows("lambdas/redirect/handler.py\n")
+    with desk.stack.http() as client:
+        until("the page is live", lambda: "max-width: 47rem" in client.get("/").text, look_every=EVERY)
+    until("the function is live", lambda: desk.cache_control == "no-store, edited", look_every=EVERY)
     desk.window.shows("  function    redirect               updated ")
-    assert desk.cache_control == "no-store, edited"
     after = desk.modified()
-    assert {name for name in after if after[name] != before[name]} == {"redirect"}
+    assert {name for name in after if after[name] != before[name]} == {"page", "redirect"}
 
 
 def test_a_save_of_common_code_redeploys_all_that_have_it(desk: Desk) -> None:
-    for old, new in (('"""Read', '"""  Read'), ('"""  Read', '"""Read')):
-        before = desk.modified()
-        desk.save("lambdas/common/links.py", old, new)
-        until("all are redeployed", lambda: all(desk.modified()[name] != before[name] for name in before))  # noqa: B023
-
-
-def test_a_save_of_the_pages_style_is_live(desk: Desk) -> None:
-    def page() -> str:
-        with desk.stack.http() as client:
-            return client.get("/").text
-
-    before = page()
-    for old, new in (("max-width: 46rem", "max-width: 47rem"), ("max-width: 47rem", "max-width: 46rem")):
-        desk.save("lambdas/page/style.css", old, new)
-        until("the edit is live", lambda: new in page())  # noqa: B023
-    assert page() == before
+    before = desk.modified()
+    desk.save("lambdas/common/links.py", '"""Read', '"""  Read')
+    until("all are redeployed", lambda: all(desk.modified()[name] != before[name] for name in before), look_every=EVERY)
 
 
 def test_a_syntax_error_is_named_with_its_line_and_the_previous_version_serves(desk: Desk) -> None:
     before = desk.modified()
-    desk.save("lambdas/redirect/handler.py", "    find = peek", "    find = = peek")
+    desk.save(HANDLER, "    find = peek", "    find = = peek")
     desk.window.shows("error: lambdas/redirect/handler.py, line 15: invalid syntax (the previous version serves)")
     assert desk.cache_control == "no-store"
     assert desk.modified() == before
-    desk.save("lambdas/redirect/handler.py", "    find = = peek", "    find = peek")
+    desk.save(HANDLER, "    find = = peek", "    find = peek")
     desk.window.shows("nothing to redeploy: that is what serves")
 
 
 def test_code_that_does_not_load_is_named_and_the_previous_version_is_put_back(desk: Desk) -> None:
-    desk.save("lambdas/redirect/handler.py", "import Any\n", "import Any\nimport no_such_module\n")
+    desk.save(HANDLER, "import Any\n", "import Any\nimport no_such_module\n")
     desk.window.shows("No module named 'no_such_module'; name its package in lambdas/redirect/requirements.txt")
     desk.window.shows("(the previous version serves)")
     assert desk.cache_control == "no-store"
@@ -130,12 +160,15 @@ def test_of_many_saves_the_last_one_is_live(desk: Desk) -> None:
     text = handler.read_text()
     for number in range(200):
         handler.write_text(text.replace('"no-store"', f'"no-store, {number}"'))
-    until("the last save is live", lambda: desk.cache_control == "no-store, 199")
+    until("the last save is live", lambda: desk.cache_control == "no-store, 199", look_every=EVERY)
 
 
-def test_each_request_is_a_line_and_a_print_is_shown_too(desk: Desk) -> None:
-    desk.save("lambdas/redirect/handler.py", "    find = peek", '    print("hello from", code)\n    find = peek')
-    until("the edit is live", lambda: desk.cache_control and "hello from mine" in desk.window.printed)
+def test_each_request_is_a_line_and_what_it_prints_and_its_error_are_shown_too(desk: Desk) -> None:
+    edit = 'print("hello from", code)\n    if code == "fail":\n        raise KeyError("x")\n    find = peek'
+    desk.save(HANDLER, "find = peek", edit)
+    until("the edit is live", lambda: desk.cache_control and "hello from mine" in desk.window.printed, look_every=EVERY)
+    assert desk.stack.follow("fail").status_code == 500
+    desk.window.shows("KeyError: 'x' at lambdas/redirect/handler.py:17")
     request = "shorten    POST /shorten     201"
     before = desk.window.printed.count(request)
     for number in range(3):
@@ -147,84 +180,71 @@ def test_each_request_is_a_line_and_a_print_is_shown_too(desk: Desk) -> None:
     assert "START RequestId" not in desk.window.printed
 
 
-def test_an_error_in_a_function_is_a_line_with_its_type_and_place(desk: Desk) -> None:
-    desk.save("lambdas/redirect/handler.py", "    find = peek", '    raise KeyError("x")\n    find = peek')
-    until("the error is live", lambda: desk.stack.follow("mine").status_code == 500)
-    desk.window.shows("KeyError: 'x' at lambdas/redirect/handler.py:15")
-
-
-def test_a_new_function_is_picked_up_with_its_route_and_its_description_is_asked_for(desk: Desk) -> None:
-    folder = desk.project.folder / "lambdas/twin"
-    watching = desk.window.printed.count(READY)
+def test_a_new_function_and_new_settings_are_picked_up_once_no_slip_is_left(desk: Desk) -> None:
+    """The engine moves to another port, with what it has; the route's description is asked for."""
+    folder, document = desk.project.folder / "lambdas/twin", desk.project.folder / "openapi.yaml"
+    described, old, port = document.read_text(), desk.project.engine, str(free_port())
+    watching, waiting = desk.window.printed.count(READY), desk.window.printed.count(WAITING)
     shutil.copytree(desk.project.folder / "lambdas/redirect", folder)
     desk.window.shows("lambdas/twin/ has no entry in stack/definition.py yet")
-    entry = '        Function("twin", (Route("GET /twin/{code}"),), reads=("shortlinks",), writes=("shortlinks",)),\n'
-    document = desk.project.folder / "openapi.yaml"
-    described = document.read_text()
-    desk.save("stack/definition.py", "    ),\n    api=", f"{entry}    ),\n    api=")
-    desk.window.shows("openapi.yaml does not describe GET /twin/{code} yet")
-    assert document.read_text() == described
+    desk.save("stack/definition.py", '"GET /r/{code}"', '"GET r"')
+    desk.window.shows(WAITING, waiting + 1)
+    assert ": 'GET r' cannot be a route" in desk.window.printed
+    assert desk.cache_control == "no-store"
+    local = desk.project.folder / ".env.local"
+    local.write_text(f"{local.read_text()}LOG_LEVEL=LOUD\n")
+    desk.window.shows(WAITING, waiting + 2)
+    assert desk.window.printed.count("LOG_LEVEL is 'LOUD'") == 2
+    desk.save("stack/definition.py", '"GET r"', '"GET /r/{code}"')
+    desk.window.shows(WAITING, waiting + 3)
+    desk.project.define(
+        '        Function("twin", (Route("GET /twin/{code}"),), reads=("shortlinks",), writes=("shortlinks",)),\n'
+    )
+    desk.window.shows(WAITING, waiting + 4)
+    assert desk.cache_control == "no-store"
+    secret = "another secret, of 32 bytes or more"
+    local.write_text(f"HOST_PORT={port}\nJWT_SECRET='{secret}'\n")
+    desk.project.settings |= {"HOST_PORT": port, "JWT_SECRET": secret}
     desk.window.shows(READY, watching + 1)
-    with desk.stack.http() as client:
-        assert client.get("/twin/mine").status_code == 302
+    assert not answers(old)
+    assert desk.window.printed.count("openapi.yaml does not describe GET /twin/{code} yet") == 1
+    assert document.read_text() == described
+    assert desk.stack.shorten({**LINK, "code": "secret"}).status_code == 201
+    assert desk.cache_control == "no-store"
     desk.save("lambdas/twin/handler.py", '"no-store"', '"no-store, twin"')
     with desk.stack.http() as client:
-        until("the twin's edit is live", lambda: "twin" in client.get("/twin/mine").headers.get("cache-control", ""))
-    desk.save("stack/definition.py", entry, "")
-    desk.window.shows(READY, watching + 2)
-    assert desk.window.printed.count("openapi.yaml does not describe") == 1
-    shutil.rmtree(folder)
+        until(
+            "the twin's edit is live",
+            lambda: "twin" in client.get("/twin/mine").headers.get("cache-control", ""),
+            look_every=EVERY,
+        )
 
 
-def test_a_definition_that_cannot_be_is_said_and_the_watch_goes_on(desk: Desk) -> None:
-    watching = desk.window.printed.count(READY)
-    desk.save("stack/definition.py", '"GET /r/{code}"', '"GET r"')
-    desk.window.shows(": 'GET r' cannot be a route")
-    desk.window.shows(WAITING)
-    assert desk.cache_control == "no-store"
-    desk.save("stack/definition.py", '"GET r"', '"GET /r/{code}"')
+def test_an_engine_that_stops_is_said_once_and_when_it_is_back(desk: Desk) -> None:
+    stopped, watching = desk.window.printed.count(STOPPED), desk.window.printed.count(READY)
+    desk.project.down()
+    desk.window.shows(STOPPED, stopped + 1)
+    desk.project.up()
+    desk.window.shows("==> the engine is back")
     desk.window.shows(READY, watching + 1)
+    assert desk.window.printed.count(STOPPED) == stopped + 1
+    desk.save(HANDLER, '"no-store"', '"no-store, back"')
+    until("the save is live", lambda: desk.cache_control == "no-store, back", look_every=EVERY)
 
 
-def test_a_save_of_the_settings_has_effect(desk: Desk) -> None:
-    local = desk.project.folder / ".env.local"
-    secret = "another secret, of 32 bytes or more"
-    for line, right in ((f"JWT_SECRET='{secret}'\n", secret), ("", DEFAULTS["JWT_SECRET"])):
-        watching = desk.window.printed.count(READY)
-        local.write_text(line)
-        desk.window.shows(READY, watching + 1)
-        stack = Stack(desk.stack.url, right)
-        until("the new secret is the right one", lambda: stack.shorten({**LINK, "code": "taken"}).status_code != 403)  # noqa: B023
-    local.unlink()
-    desk.window.shows("==> removed: .env.local")
-
-
-def test_a_setting_that_cannot_be_is_said_and_the_previous_version_serves(desk: Desk) -> None:
-    local = desk.project.folder / ".env.local"
-    waiting, ready = desk.window.printed.count(WAITING), desk.window.printed.count(READY)
-    local.write_text("LOG_LEVEL=LOUD\n")
-    desk.window.shows(WAITING, waiting + 1)
-    assert "LOG_LEVEL is 'LOUD'" in desk.window.printed
-    assert desk.cache_control == "no-store"
-    local.write_text("LOG_LEVEL=DEBUG\n")
-    desk.window.shows(READY, ready + 1)
-    local.unlink()
-    desk.window.shows(READY, ready + 2)
-
-
+@pytest.mark.search
 def test_a_build_that_fails_while_it_watches_is_fixed_by_a_save(desk: Desk) -> None:
     """A handler that answers wrongly is live at once; the probe of the next full build finds that."""
     waiting, ready = desk.window.printed.count(WAITING), desk.window.printed.count(READY)
-    url = desk.stack.url
-    desk.save("lambdas/redirect/handler.py", "    find = peek", '    raise KeyError("x")\n    find = peek')
-    with Stack(url).http() as client:
-        until("the error is live", lambda: client.get("/r/mine").status_code == 500)
+    desk.save(HANDLER, "    find = peek", '    raise KeyError("x")\n    find = peek')
+    with desk.stack.http() as client:
+        until("the error is live", lambda: client.get("/r/mine").status_code == 500, look_every=EVERY)
     definition = desk.project.folder / "stack/definition.py"
     definition.write_text(f"{definition.read_text()}# edited\n")
     desk.window.shows(WAITING, waiting + 1)
     assert not (desk.project.outputs / "api_id").exists()
     assert desk.project.run("scripts/status.sh").returncode == 1
-    desk.save("lambdas/redirect/handler.py", '    raise KeyError("x")\n', "")
+    desk.save(HANDLER, '    raise KeyError("x")\n', "")
     desk.window.shows(READY, ready + 1)
     assert desk.cache_control == "no-store"
     desk.project.check("scripts/status.sh")
@@ -250,6 +270,7 @@ def write(file: str, old: str, new: str) -> Callable[[Project], Callable[[], obj
     return edit
 
 
+@pytest.mark.search
 @pytest.mark.parametrize(
     ("slip", "said"),
     [
@@ -300,49 +321,18 @@ def test_it_starts_with_a_slip_and_a_save_of_the_fix_is_enough(
     assert not answers(project.engine)
 
 
-@pytest.mark.parametrize("end", [Project.kill, Project.down], ids=["kill", "down"])
-def test_an_engine_that_stops_is_said_once_and_started_by_a_save(
-    project: Project, end: Callable[[Project], None]
-) -> None:
-    with session(project, "scripts/dev.sh") as window:
-        window.shows(READY)
-        end(project)
-        window.shows("error: the engine has stopped: the next save, or scripts/up.sh, starts it again")
-        assert window.printed.count("error: ") == 1
-        handler = project.folder / "lambdas/redirect/handler.py"
-        handler.write_text(handler.read_text().replace('"no-store"', '"no-store, edited"'))
-        window.shows(READY, 2)
-        assert project.stack.shorten(LINK).status_code == 201
-        assert project.stack.follow("mine").headers["cache-control"] == "no-store, edited"
-        project.down()
-        window.shows("error: the engine has stopped", 2)
-        project.up()
-        window.shows("==> the engine is back")
-        window.shows(READY, 3)
-        assert window.interrupt() == 0
-    assert "Traceback" not in window.printed
-    assert not answers(project.engine)
+# The moment that is looked at daily is the one when the build's own engine has to be stopped too.
+MOMENTS = ["", "==> table", "API         shortener", "==> ready in", READY]
+DAILY = ("==> table", signal.SIGTERM)
 
 
-def test_a_changed_port_moves_the_stack(project: Project) -> None:
-    ports = [project.settings["HOST_PORT"], str(free_port())]
-    local = project.folder / ".env.local"
-    local.write_text(f"HOST_PORT={ports[0]}\n")
-    typed = replace(project, settings={name: value for name, value in project.settings.items() if name != "HOST_PORT"})
-    with session(typed, "scripts/dev.sh") as window:
-        window.shows(READY)
-        assert project.stack.shorten(LINK).status_code == 201
-        local.write_text(f"HOST_PORT={ports[1]}\n")
-        window.shows(READY, 2)
-        assert f":{ports[1]}/" in project.stack.url
-        assert project.stack.follow("mine").status_code == 302
-        assert not answers(project.engine)
-        assert window.interrupt() == 0
-    assert not answers(f"http://127.0.0.1:{ports[1]}")
-
-
-@pytest.mark.parametrize("moment", ["", "==> table", "API         shortener", "==> ready in", READY])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        pytest.param(*one, marks=[] if one == DAILY else pytest.mark.search)
+        for one in itertools.product(MOMENTS, [signal.SIGINT, signal.SIGTERM])
+    ],
+)
 def test_an_interruption_at_any_moment_stops_what_it_started(
     project: Project, moment: str, number: signal.Signals
 ) -> None:
@@ -353,35 +343,3 @@ def test_an_interruption_at_any_moment_stops_what_it_started(
     assert "Traceback" not in window.printed
     assert not answers(project.engine)
     assert not (project.outputs / "api_id").exists()
-
-
-def test_ctrl_c_stops_what_it_started(project: Project) -> None:
-    with session(project, "scripts/dev.sh") as window:
-        window.shows(READY)
-        assert window.interrupt() == 0
-    assert window.printed.count("==> ready in") == 1
-    assert "Next: " not in window.printed
-    assert window.printed.endswith("==> the engine has stopped\n==> down\n")
-    assert "Traceback" not in window.printed
-    assert not answers(project.engine)
-    assert not (project.outputs / "api_url").exists()
-
-
-def test_ctrl_c_leaves_what_was_up(project: Project) -> None:
-    stack = project.up()
-    with session(project, "scripts/dev.sh") as window:
-        window.shows(READY)
-        assert window.interrupt() == 0
-    assert window.printed.endswith("==> the stack is left running, as it was: scripts/down.sh stops it\n")
-    assert stack.shorten(LINK).status_code == 201
-
-
-def test_a_save_that_comes_as_soon_as_it_watches_is_live_too(project: Project) -> None:
-    handler = project.folder / "lambdas/redirect/handler.py"
-    with session(project, "scripts/dev.sh") as window:
-        window.shows("==> ready in")  # it is not watching yet
-        handler.write_text(handler.read_text().replace('"no-store"', '"no-store, early"'))
-        assert project.stack.shorten(LINK).status_code == 201
-        until("the edit is live", lambda: "early" in project.stack.follow("mine").headers.get("cache-control", ""))
-        window.shows(READY)
-    assert "Traceback" not in window.printed

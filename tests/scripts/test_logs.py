@@ -1,16 +1,21 @@
-"""Find a request in the logs by the ID that the client got."""
+"""scripts/logs.sh: follow what the functions log, and find a request by the ID that the client got."""
 
+import contextlib
 import io
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from project import Project, until
+import builds
+from project import DEFAULTS, FUNCTION_NAMES, Project
 from session import session
+from stack.aws import Aws, Local
+from stack.commands import logs, status
+from stack.model import Function, Route
+from stack.settings import Settings
 
 HANDLER = "lambdas/redirect/handler.py"
 TAKES = 'code = event["pathParameters"]["code"]\n'
@@ -18,6 +23,8 @@ FAILS = """    if code == "fail":
         raise LookupError(f"no link for {event['headers']} \\x1b[31m") from OSError(event["headers"]["authorization"])
     if code == "library":
         int("x")
+    if code == "common":
+        peek(None, 0)
     if code == "says":
         import logging
 
@@ -39,20 +46,26 @@ def handler(event, context):
         raise KeyError("plain")
     return {"statusCode": 200, "headers": {"content-type": "text/plain"}, "body": "hello"}
 """
+ENTRY = 'Function("plain", routes=(Route("GET /plain/{code}"),))'
+DEFINITION = builds.with_function(Function("plain", routes=(Route("GET /plain/{code}"),)))
 LINK = {"long_url": "https://example.com/"}
 
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Yield a stack whose redirect function fails for two codes."""
+    """Yield a stack whose redirect function fails for some codes, and with a function that uses none of common/."""
     project = Project.copy(tmp_path_factory.mktemp("logs"))
     handler = project.folder / HANDLER
     text = handler.read_text()
     assert text.count(TAKES) == 1
     handler.write_text(text.replace(TAKES, TAKES + FAILS))
-    project.up()
-    yield project
-    project.down()
+    plain = project.folder / "lambdas/plain"
+    plain.mkdir()
+    (plain / "handler.py").write_text(PLAIN)
+    project.define(f"        {ENTRY},\n")
+    with builds.engine_of(project):
+        builds.succeed(project, DEFINITION)
+        yield project
 
 
 def line_of(project: Project, text: str) -> str:
@@ -61,16 +74,24 @@ def line_of(project: Project, text: str) -> str:
 
 
 def lines(project: Project, answer: httpx.Response) -> list[str]:
-    """Return what logs.sh shows of the request that had this answer, a line each."""
-    printed = project.check("scripts/logs.sh", answer.headers["apigw-requestid"]).splitlines()
-    return [line for line in printed if not line.startswith("==> ")]  # which an install prints, the first time
+    """Return what is shown of the request that had this answer, a line each."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(logs, "PROJECT", project.folder)
+        assert logs.show(project.stack.client("logs"), DEFINITION, answer.headers["apigw-requestid"])
+    return printed.getvalue().splitlines()
+
+
+def ask_plain(project: Project, code: str) -> httpx.Response:
+    with project.stack.http() as client:
+        return client.get(f"/plain/{code}")
 
 
 def test_shows_the_authorizer_and_the_function_of_a_request(up: Project) -> None:
     answer = up.stack.shorten(LINK)
     assert answer.status_code == 201
-    authorizer, shorten = lines(up, answer)
-    request_id = re.escape(answer.headers["apigw-requestid"])
+    request_id = answer.headers["apigw-requestid"]
+    authorizer, shorten = up.check("scripts/logs.sh", request_id).splitlines()[-2:]  # after what an install prints
     assert re.fullmatch(rf"\S+  authorizer POST /shorten +allow +[\d.]+ ms  {request_id}", authorizer)
     assert re.fullmatch(rf"\S+  shorten +POST /shorten +201 +[\d.]+ ms  {request_id}", shorten)
 
@@ -121,31 +142,18 @@ def test_shows_the_function_s_own_line_of_a_failure_in_the_library(up: Project) 
     assert line.endswith(f"  ValueError: invalid literal for int() with base 10: 'x' at {line_of(up, 'int(')}")
 
 
-def test_finds_the_request_that_a_line_of_the_logs_names(up: Project) -> None:
-    answer = up.stack.follow("library")
-    with session(up, "scripts/logs.sh", "redirect") as window:
-        window.shows(answer.headers["apigw-requestid"])
-        window.interrupt()
-    assert "ValueError: invalid literal for int()" in window.printed
-    assert "Traceback" not in window.printed
-
-
-@pytest.mark.parametrize("request_id", ["11111111-1111-4111-8111-111111111111", "JKJaXmPLvHcESH+="])
-def test_an_id_that_no_line_has_is_an_error_of_one_line(up: Project, request_id: str) -> None:
-    done = up.run("scripts/logs.sh", request_id)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(
-        rf"error: no function logged the request {re.escape(request_id)} in the last 24 hours: .*\n", done.stderr
-    )
-
-
 def test_a_request_that_the_gateway_refused_reached_no_function(up: Project) -> None:
     with up.stack.http() as client:
         answer = client.post("/shorten", json=LINK)
     assert answer.status_code == 401
-    done = up.run("scripts/logs.sh", answer.headers["apigw-requestid"])
+    request_id = answer.headers["apigw-requestid"]
+    done = up.run("scripts/logs.sh", request_id)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "what the gateway answers by itself reaches no function" in done.stderr
+    assert re.fullmatch(
+        rf"error: no function logged the request {request_id} in the last 24 hours: "
+        r".*; what the gateway answers by itself reaches no function\n",
+        done.stderr,
+    )
 
 
 def test_help_says_how_far_back_it_looks(up: Project) -> None:
@@ -153,24 +161,14 @@ def test_help_says_how_far_back_it_looks(up: Project) -> None:
 
 
 def test_a_handler_without_anything_of_this_project_works_and_its_prints_are_shown(up: Project) -> None:
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("handler.py", PLAIN)
-    up.stack.client("lambda").update_function_code(FunctionName="redirect", ZipFile=package.getvalue())
-    try:
-        until("the plain handler serves", lambda: up.stack.follow("plain").status_code == 200)
-        answer = up.stack.follow("plain")
-        request_id = answer.headers["apigw-requestid"]
-        with session(up, "scripts/logs.sh", "redirect") as window:
-            window.shows(f"redirect   said plain  {request_id}")
-        step, *said = lines(up, answer)
-        failed = lines(up, up.stack.follow("fail"))
-    finally:
-        up.up()
+    answer = ask_plain(up, "ok")
+    request_id = answer.headers["apigw-requestid"]
+    step, *said = lines(up, answer)
     assert (answer.text, answer.headers["content-type"]) == ("hello", "text/plain")
-    assert re.fullmatch(rf"\S+  redirect +\d+ ms  {request_id}", step)
-    assert said == [f"    WARNING warned {request_id}", "    said plain"]
-    assert f'      File "{HANDLER}", line 7, in handler' in failed
+    assert re.fullmatch(rf"\S+  plain +\d+ ms  {request_id}", step)
+    assert said == [f"    WARNING warned {request_id}", "    said ok"]
+    failed = lines(up, ask_plain(up, "fail"))
+    assert '      File "lambdas/plain/handler.py", line 7, in handler' in failed
     assert failed[-1] == "    KeyError: 'plain'"
 
 
@@ -184,13 +182,44 @@ def test_what_a_request_printed_and_recorded_is_under_its_step_at_the_level_of_t
     assert "not recorded" not in "\n".join(said)
 
 
-def test_follows_what_is_printed_and_recorded_with_the_request_s_id(up: Project) -> None:
-    answer = up.stack.follow("says")
-    request_id = answer.headers["apigw-requestid"]
-    with session(up, "scripts/logs.sh", "redirect") as window:
-        window.shows(f"redirect   printed says  {request_id}")
-        window.shows(f"redirect   INFO    recorded says  {request_id}")
-        window.interrupt()
+def test_follows_functions_with_the_ids_of_the_requests(up: Project) -> None:
+    answers = [up.stack.follow("library"), up.stack.follow("says"), ask_plain(up, "ok"), up.stack.shorten(LINK)]
+    library, says, plain, _ = (answer.headers["apigw-requestid"] for answer in answers)
+    with session(up, "scripts/logs.sh", "redirect", "plain") as window:
+        window.shows(f"redirect   printed says  {says}\n")
+        window.shows(f"redirect   INFO    recorded says  {says}\n")
+        window.shows(f"plain      said ok  {plain}\n")
+        unknown = up.stack.follow("unknown").headers["apigw-requestid"]
+        window.shows(unknown)
+        assert window.interrupt() == 0
+    assert re.search(rf" redirect   GET /r/{{code}}     404 +[\d.]+ ms  {unknown}\n", window.printed)
+    failed, following = window.printed.partition(library)[2].splitlines()[:2]
+    assert failed.startswith("  ValueError: invalid literal for int()")
+    assert re.match(r"\d\d:\d\d:\d\d  ", following)  # and no traceback
+    assert "shorten" not in window.printed
+
+
+def test_failures_are_the_last_errors_of_the_status(up: Project) -> None:
+    up.stack.follow("common")
+    ask_plain(up, "fail")
+    settings = Settings.from_environment({**DEFAULTS, **up.settings})
+    found = status.errors(Aws(("logs",), Local(settings.host_port, "us-east-1")), ["redirect", "plain"], settings)
+    common, plain = [error["line"] for error in found][-2:]
+    assert re.fullmatch(r"\S+  redirect +GET /r/\{code\} +500 .* TypeError: .* at lambdas/common/links.py:\d+", common)
+    assert re.fullmatch(r"\S+  plain +\[ERROR\] KeyError: 'plain'", plain)
+
+
+def test_a_function_that_there_is_not_is_refused(up: Project) -> None:
+    done = up.run("scripts/logs.sh", "redirekt")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: there is no function 'redirekt': plain, {', '.join(FUNCTION_NAMES)}\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("JKJaXmPLvHcESH+=",)], ids=["follow", "AWS's ID"])
+def test_without_a_stack_it_says_how_to_get_one(project: Project, arguments: tuple[str, ...]) -> None:
+    done = project.run("scripts/logs.sh", *arguments)
+    assert done.returncode == 1
+    assert done.stderr == f"error: nothing answers at {project.engine}: start the engine first (scripts/up.sh)\n"
 
 
 def test_a_failed_invocation_is_in_the_log_as_one_line(up: Project) -> None:

@@ -1,4 +1,4 @@
-"""scripts/status.sh, scripts/logs.sh and the health check: what is up, what is stale, and what the functions say."""
+"""scripts/status.sh and the health check: what is up, what is stale, and what is wrong."""
 
 import json
 import re
@@ -8,13 +8,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
+import builds
 from project import FUNCTION_NAMES, Project
 from session import session
+from stack.commands import status
 
 
 def health(project: Project) -> "subprocess.CompletedProcess[str]":
@@ -34,20 +37,28 @@ def health(project: Project) -> "subprocess.CompletedProcess[str]":
         )
 
 
+def build(project: Project) -> None:
+    """Build the stack anew, with two links and three clicks."""
+    builds.empty(project)
+    builds.succeed(project)
+    for code, clicks in (("one", 1), ("two", 2)):
+        project.stack.shorten({"long_url": "https://example.com/", "code": code, "expires_at": 2_000_000_000})
+        for _ in range(clicks):
+            project.stack.follow(code)
+
+
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A stack that is up, with two links and three clicks."""
-    with Project.standing(tmp_path_factory.mktemp("status")) as project:
-        for code, clicks in (("one", 1), ("two", 2)):
-            project.stack.shorten({"long_url": "https://example.com/", "code": code, "expires_at": 2_000_000_000})
-            for _ in range(clicks):
-                project.stack.follow(code)
+    """A stack that was built by hand, on an engine of no project."""
+    with builds.engine_of(Project.copy(tmp_path_factory.mktemp("status"))) as project:
+        build(project)
         yield project
 
 
 def test_it_says_what_is_up(up: Project) -> None:
     printed = up.check("scripts/status.sh")
-    assert re.search(rf"^engine    MiniStack [\d.]+, embedded, process {up.pid()}, {up.engine}$", printed, re.MULTILINE)
+    place = f"of another STATE_DIR or project, {up.engine}"
+    assert re.search(rf"^engine    MiniStack [\d.]+, {place}$", printed, re.MULTILINE)
     assert "state     healthy: the API answers\n" in printed
     assert f"API       {up.stack.api_id}  {up.stack.url}\n" in printed
     for name in FUNCTION_NAMES:
@@ -59,52 +70,59 @@ def test_it_says_what_is_up(up: Project) -> None:
 
 
 def test_it_says_which_function_is_not_the_working_trees(up: Project) -> None:
-    handler = up.folder / "lambdas/redirect/handler.py"
-    before = handler.read_text()
-    for edit, said in (
-        (f"{before}# edited\n", r"ago, sha256 \S+, the working tree has \S+ \(scripts/up.sh deploys it\)"),
-        (f"{before}def f(:\n", r"ago, sha256 \S+ \(lambdas/redirect/handler.py, line \d+: invalid syntax\)"),
-    ):
-        handler.write_text(edit)
-        printed = up.check("scripts/status.sh")
-        assert re.search(rf"^function  redirect    stale  deployed .*{said}$", printed, re.MULTILINE)
-        assert len(re.findall(r"^function .* live ", printed, re.MULTILINE)) == len(FUNCTION_NAMES) - 1
-    handler.write_text(before)
+    handlers = [up.folder / f"lambdas/{name}/handler.py" for name in ("redirect", "links")]
+    before = [handler.read_text() for handler in handlers]
+    for handler, text, edit in zip(handlers, before, ("# edited\n", "def f(:\n"), strict=True):
+        handler.write_text(text + edit)
+    healthy, printed = builds.status(up)
+    for handler, text in zip(handlers, before, strict=True):
+        handler.write_text(text)
+    assert healthy
+    edited = r"ago, sha256 \S+, the working tree has \S+ \(scripts/up.sh deploys it\)"
+    broken = r"ago, sha256 \S+ \(lambdas/links/handler.py, line \d+: invalid syntax\)"
+    assert re.search(rf"^function  redirect    stale  deployed .*{edited}$", printed, re.MULTILINE)
+    assert re.search(rf"^function  links       stale  deployed .*{broken}$", printed, re.MULTILINE)
+    assert len(re.findall(r"^function .* live ", printed, re.MULTILINE)) == len(FUNCTION_NAMES) - 2
 
 
-def test_a_function_or_a_table_that_is_gone_is_said_to_be(project: Project) -> None:
-    stack = project.up()
-    stack.client("lambda").delete_function(FunctionName="shorten")
-    stack.drop_table("shortlinks")
-    done = project.run("scripts/status.sh")
-    assert "state     not healthy: the gateway answers, but a part is missing\n" in done.stdout
-    assert "function  shorten     missing: scripts/up.sh deploys it\n" in done.stdout
-    assert "links     none: the table shortlinks is missing\n" in done.stdout
-    assert (done.returncode, done.stderr) == (1, "")
-
-
-def test_an_api_that_is_gone_is_not_healthy(project: Project) -> None:
-    stack = project.up()
-    assert health(project).returncode == 0
-    stack.client("apigatewayv2").delete_api(ApiId=stack.api_id)
-    assert health(project).returncode == 1
-    done = project.run("scripts/status.sh")
-    assert done.returncode == 1
-    assert f"state     not healthy: the API of {project.outputs / 'api_id'} does not answer" in done.stdout
-
-
-def test_a_function_of_somebody_else_is_called_foreign(project: Project) -> None:
-    stack = project.up()
-    functions = stack.client("lambda")
-    arn = functions.get_function_configuration(FunctionName="shorten")["FunctionArn"]
+def test_what_is_gone_or_of_somebody_else_is_said_to_be(up: Project) -> None:
+    functions = up.stack.client("lambda")
+    arn = functions.get_function_configuration(FunctionName="links")["FunctionArn"]
     functions.untag_resource(Resource=arn, TagKeys=[*functions.list_tags(Resource=arn)["Tags"]])
-    done = project.run("scripts/status.sh")
-    assert "function  shorten     foreign: this project did not make it, and does not touch it\n" in done.stdout
-    assert done.returncode == 1
+    healthy, printed = builds.status(up)
+    assert not healthy
+    assert "function  links       foreign: this project did not make it, and does not touch it\n" in printed
+    functions.delete_function(FunctionName="shorten")
+    up.stack.drop_table("shortlinks")
+    healthy, printed = builds.status(up)
+    assert not healthy
+    assert "state     not healthy: the gateway answers, but a part is missing\n" in printed
+    assert "function  shorten     missing: scripts/up.sh deploys it\n" in printed
+    assert "links     none: the table shortlinks is missing\n" in printed
+    assert health(up).returncode == 0  # for the API answers
+    up.stack.client("apigatewayv2").delete_api(ApiId=up.stack.api_id)
+    assert health(up).returncode == 1
+    said = f"state     not healthy: the API of {up.outputs / 'api_id'} does not answer"
+    assert said in builds.status(up)[1]
+    build(up)
 
 
-def test_json_has_all_of_it(up: Project) -> None:
+def test_json_has_all_of_it_and_no_line_that_only_mentions_an_error(up: Project) -> None:
+    logs = up.stack.client("logs")
+    group, stream = "/aws/lambda/redirect", "by-hand"
+    logs.create_log_stream(logGroupName=group, logStreamName=stream)
+    lines = [
+        '{"level": "INFO", "message": "ERROR"}',
+        "no ERROR",
+        "[ERROR] KeyError: 'x'",
+        '{"level": "ERROR", "message": "y"}',
+    ]
+    events = [{"timestamp": int(time.time() * 1000), "message": line} for line in lines]
+    logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
     status = json.loads(up.check("scripts/status.sh", "--json"))
+    logs.delete_log_stream(logGroupName=group, logStreamName=stream)
+    assert [error["line"].split("  ")[-1].strip() for error in status["errors"]] == lines[2:]
+    assert {error["function"] for error in status["errors"]} == {"redirect"}
     assert (status["healthy"], status["state"]) == (True, "ready")
     assert status["message"] == "healthy: the API answers"
     assert status["engine"]["url"] == up.engine
@@ -114,7 +132,7 @@ def test_json_has_all_of_it(up: Project) -> None:
     assert functions["shorten"]["state"] == "live"
     assert {"route": "POST /shorten", "function": "shorten", "token": True} in status["routes"]
     assert {"route": "GET /r/{code}", "function": "redirect", "token": False} in status["routes"]
-    assert (status["links"], status["errors"]) == ({"count": 2, "clicks": 3}, [])
+    assert status["links"] == {"count": 2, "clicks": 3}
 
 
 def test_json_says_what_is_wrong_too(project: Project) -> None:
@@ -137,7 +155,7 @@ print(links.delete_item(Key={"code": "env"})["ResponseMetadata"]["HTTPStatusCode
 """
 
 
-@pytest.mark.parametrize("shell", ["bash", "sh"])
+@pytest.mark.parametrize("shell", [pytest.param("bash", marks=pytest.mark.search), "sh"])
 def test_the_environment_leads_to_the_local_stack_whatever_the_shell_had(
     up: Project, tmp_path: Path, shell: str
 ) -> None:
@@ -185,29 +203,11 @@ def test_a_definition_with_a_slip_hides_nothing_else(up: Project) -> None:
 
 
 def test_another_region_is_the_reason_and_no_function_is_called_missing(up: Project) -> None:
-    done = up.run("scripts/status.sh", AWS_DEFAULT_REGION="eu-west-1")
+    healthy, printed = builds.status(up, AWS_DEFAULT_REGION="eu-west-1")
     reason = "not healthy: the engine has the stack in us-east-1, and AWS_DEFAULT_REGION is eu-west-1"
-    assert f"state     {reason}: set it back to us-east-1" in done.stdout
-    assert "missing" not in done.stdout
-    assert (done.returncode, done.stderr) == (1, "")
-
-
-def test_a_line_that_only_mentions_an_error_is_none(up: Project) -> None:
-    logs = up.stack.client("logs")
-    group, stream = "/aws/lambda/redirect", "by-hand"
-    logs.create_log_stream(logGroupName=group, logStreamName=stream)
-    lines = [
-        '{"level": "INFO", "message": "ERROR"}',
-        "no ERROR",
-        "[ERROR] KeyError: 'x'",
-        '{"level": "ERROR", "message": "y"}',
-    ]
-    events = [{"timestamp": int(time.time() * 1000), "message": line} for line in lines]
-    logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
-    found = json.loads(up.check("scripts/status.sh", "--json"))["errors"]
-    logs.delete_log_stream(logGroupName=group, logStreamName=stream)
-    assert [error["line"].split("  ")[-1].strip() for error in found] == lines[2:]
-    assert {error["function"] for error in found} == {"redirect"}
+    assert not healthy
+    assert f"state     {reason}: set it back to us-east-1" in printed
+    assert "missing" not in printed
 
 
 def test_looking_follows_no_link_and_runs_no_function(up: Project) -> None:
@@ -226,53 +226,47 @@ def test_looking_follows_no_link_and_runs_no_function(up: Project) -> None:
         }
 
     before = logged()
-    for _ in range(5):
-        assert health(up).stdout == "the API answers\n"
-        up.check("scripts/status.sh")
+    assert health(up).stdout == "the API answers\n"
+    assert builds.status(up)[0]
     assert stack.clicks("-") == 0
     assert logged() == before
     stack.client("dynamodb").delete_item(TableName="shortlinks", Key={"code": {"S": "-"}})
 
 
-def test_clicks_of_many_links_are_not_added_up(up: Project) -> None:
-    program = up.folder / "stack/commands/status.py"
-    text = program.read_text()
-    program.write_text(text.replace("COUNTED = 10_000", "COUNTED = 1"))
-    printed = up.check("scripts/status.sh")
+def test_clicks_of_many_links_are_not_added_up(up: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "COUNTED", 1)
+    _, printed = builds.status(up)
     assert re.search(r"^links     \d at most \(clicks are added up for 1 links at most\)$", printed, re.MULTILINE)
-    program.write_text(text)
 
 
-def test_a_stack_that_is_being_built_is_not_healthy_yet(project: Project) -> None:
+def test_a_stack_that_is_being_built_is_not_healthy_yet_nor_is_one_whose_build_fails(project: Project) -> None:
     hook = project.folder / "init/ready.d/04-part4-api.sh"
     go = project.folder / "go"
     hook.write_text(hook.read_text().replace("exec", f"until [ -e {go} ]; do sleep 0.1; done\nexec"))
+    (project.folder / "lambdas/redirect/handler.py").write_text("def handler(:\n")
     with session(project, "scripts/up.sh") as window:
         window.shows("table       shortlinks")
         done = project.run("scripts/status.sh")
         assert (done.returncode, done.stderr) == (1, "")
+        place = f"embedded, process {project.pid()}, {project.engine}"
+        assert re.search(rf"^engine    MiniStack [\d.]+, {place}$", done.stdout, re.MULTILINE)
         assert "state     not healthy: the stack is being built\n" in done.stdout
         go.touch()
-        window.shows("The API is up")
-    project.check("scripts/status.sh")
-
-
-def test_an_engine_of_another_port_or_project_is_not_taken_for_ours(up: Project, tmp_path: Path) -> None:
-    done = up.run("scripts/status.sh", HOST_PORT="1")
-    port = up.settings["HOST_PORT"]
-    assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout == (
+        assert window.process.wait(60) == 1
+    healthy, printed = builds.status(project)
+    assert not healthy
+    assert f"not healthy: {project.outputs / 'api_id'} is missing: the last build failed" in printed
+    assert "function  redirect    missing" in printed
+    port = project.settings["HOST_PORT"]
+    assert builds.status(project, HOST_PORT="1") == (
+        False,
         "state     down: nothing answers at http://127.0.0.1:1; the engine of this STATE_DIR is on port "
-        f"{port} (HOST_PORT={port} scripts/status.sh)\n"
+        f"{port} (HOST_PORT={port} scripts/status.sh)\n",
     )
-    printed = up.check("scripts/status.sh", STATE_DIR=str(tmp_path))
-    assert f", of another STATE_DIR or project, {up.engine}\n" in printed
 
 
 @pytest.mark.parametrize("body", [b"hello", b"[]", b"{}", b"3"])
-def test_another_program_on_the_port_is_not_taken_for_an_engine(
-    tmp_path_factory: pytest.TempPathFactory, body: bytes
-) -> None:
+def test_another_program_on_the_port_is_not_taken_for_an_engine(tmp_path: Path, body: bytes) -> None:
     class Other(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -280,86 +274,40 @@ def test_another_program_on_the_port_is_not_taken_for_an_engine(
             self.end_headers()
             self.wfile.write(body)
 
-    bare = Project.copy(tmp_path_factory.mktemp("bare"))
+    bare = Project.at(tmp_path, tmp_path)
     with HTTPServer(("127.0.0.1", int(bare.settings["HOST_PORT"])), Other) as server:
         threading.Thread(target=server.serve_forever).start()
-        done = bare.run("scripts/status.sh")
+        found = builds.status(bare)
         server.shutdown()
-    assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout == (
-        f"state     down: another program answers at {bare.engine}: stop it, or choose another HOST_PORT\n"
+    said = f"state     down: another program answers at {bare.engine}: stop it, or choose another HOST_PORT\n"
+    assert found == (False, said)
+
+
+def test_without_a_stack_it_says_so_and_how_to_get_one(tmp_path: Path) -> None:
+    bare = Project.at(tmp_path, tmp_path)
+    assert builds.status(bare) == (
+        False,
+        f"state     down: nothing answers at {bare.engine} (scripts/up.sh starts it)\n",
     )
 
 
-def test_the_last_errors_are_in_it(project: Project) -> None:
-    links = project.folder / "lambdas/common/links.py"
-    links.write_text(
-        links.read_text().replace("def peek", 'def peek(code, now):\n    raise KeyError("x")\n\n\ndef unused')
-    )
-    plain = project.folder / "lambdas/plain"
-    plain.mkdir()
-    (plain / "handler.py").write_text('def handler(event, context):\n    raise RuntimeError("boom")\n')
-    project.define('        Function("plain", routes=(Route("GET /plain"),)),\n')
-    stack = project.up()
-    stack.shorten({"long_url": "https://example.com/", "code": "mine"})
-    with stack.http() as client:
-        assert client.head("/r/mine").status_code == 500
-        assert client.get("/plain").status_code == 502
-    printed = project.check("scripts/status.sh")
-    assert len(re.findall("^errors ", printed, re.MULTILINE)) == 2
-    assert re.search(r"^errors    \S+  plain +\[ERROR\] RuntimeError: boom$", printed, re.MULTILINE)
-    assert re.search(
-        r"^errors    \S+  redirect +HEAD /r/\{code\} +500 .* KeyError: 'x' at lambdas/common/links.py:\d+$",
-        printed,
-        re.MULTILINE,
-    )
+@pytest.fixture
+def prefixed(up: Project, tmp_path: Path) -> Project:
+    """A stack with a prefix, beside the other one."""
+    team = replace(up, settings={**up.settings, "NAME_PREFIX": "team-", "OUTPUTS_DIR": str(tmp_path)})
+    builds.succeed(team)
+    return team
 
 
-def test_without_a_stack_it_says_so_and_how_to_get_one(tmp_path_factory: pytest.TempPathFactory) -> None:
-    bare = Project.copy(tmp_path_factory.mktemp("bare"))
-    done = bare.run("scripts/status.sh")
-    assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout == f"state     down: nothing answers at {bare.engine} (scripts/up.sh starts it)\n"
-
-
-def test_a_failed_build_is_not_healthy(project: Project) -> None:
-    (project.folder / "lambdas/redirect/handler.py").write_text("def handler(:\n")
-    assert project.run("scripts/up.sh").returncode == 1
-    done = project.run("scripts/status.sh")
-    assert done.returncode == 1
-    assert f"not healthy: {project.outputs / 'api_id'} is missing: the last build failed" in done.stdout
-    assert "function  redirect    missing" in done.stdout
-
-
-def test_logs_follow_one_function(up: Project) -> None:
-    with session(up, "scripts/logs.sh", "redirect") as window:
-        window.shows("redirect   GET /r/{code}     302", times=3)
-        up.stack.follow("unknown")
-        window.shows("redirect   GET /r/{code}     404")
-        assert window.interrupt() == 0
-    assert "shorten" not in window.printed
-    assert "Traceback" not in window.printed
-
-
-def test_logs_refuse_a_function_that_there_is_not(up: Project) -> None:
-    done = up.run("scripts/logs.sh", "redirekt")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"error: there is no function 'redirekt': {', '.join(FUNCTION_NAMES)}\n"
-
-
-def test_logs_without_a_stack_say_how_to_get_one(tmp_path_factory: pytest.TempPathFactory) -> None:
-    bare = Project.copy(tmp_path_factory.mktemp("bare"))
-    done = bare.run("scripts/logs.sh")
-    assert done.returncode == 1
-    assert done.stderr == f"error: nothing answers at {bare.engine}: start the engine first (scripts/up.sh)\n"
-
-
-def test_a_stack_with_a_prefix_is_smoke_tested_shown_and_its_requests_are_found(project: Project) -> None:
-    project.settings["NAME_PREFIX"] = "team-"
-    project.up()
-    assert project.check("scripts/smoke.sh").endswith("==> all as it should be\n")
-    printed = project.check("scripts/status.sh")
+def test_a_stack_with_a_prefix_is_shown_and_its_requests_are_found(prefixed: Project) -> None:
+    healthy, printed = builds.status(prefixed)
+    assert healthy
     assert "state     healthy: the API answers" in printed
     assert "function  redirect    live" in printed
-    request_id = project.stack.follow("unknown").headers["apigw-requestid"]
-    assert "GET /r/{code}" in project.check("scripts/logs.sh", request_id)
+    request_id = prefixed.stack.follow("unknown").headers["apigw-requestid"]
+    assert "GET /r/{code}" in prefixed.check("scripts/logs.sh", request_id)
+
+
+@pytest.mark.search
+def test_a_stack_with_a_prefix_is_smoke_tested(prefixed: Project) -> None:
+    assert prefixed.check("scripts/smoke.sh").endswith("==> all as it should be\n")
