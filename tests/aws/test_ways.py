@@ -13,6 +13,7 @@ import builds
 from aws.ways import (
     FUNCTIONS,
     Defaults,
+    Deleting,
     LaggingLists,
     LaggingTags,
     OneRouteAShape,
@@ -129,6 +130,10 @@ def assert_one_stack(account: Project, definition: Definition = DEFINITION) -> N
     gateway = stack.client("apigatewayv2")
     assert [api["ApiId"] for api in gateway.get_apis()["Items"]] == [api_id]
     routes = gateway.get_routes(ApiId=api_id)["Items"]
+    integrations = gateway.get_integrations(ApiId=api_id)["Items"]
+    assert {route["Target"] for route in routes} == {f"integrations/{one['IntegrationId']}" for one in integrations}
+    authorizers = gateway.get_authorizers(ApiId=api_id)["Items"]
+    assert {route.get("AuthorizerId") for route in routes} - {None} == {one["AuthorizerId"] for one in authorizers}
     assert sorted(route["RouteKey"] for route in routes) == sorted(route.key for route in definition.routes)
     code = stack.shorten({"long_url": "https://example.com/"}).json()["code"]
     assert stack.follow(code).status_code == 302
@@ -241,6 +246,20 @@ def test_the_old_route_goes_before_one_with_a_renamed_path_variable(
         done = build(account, url, renamed, lambdas)
         assert not done.error, done
     assert_one_stack(account, renamed)
+
+
+@pytest.mark.parametrize("part", ["target", "authorizerId"])
+def test_what_another_build_deleted_before_a_route_led_to_it_is_made_again(account: Project, part: str) -> None:
+    with aws(account.engine, Deleting(part, times=1)) as url:
+        succeed(account, url)
+    assert_one_stack(account)
+
+
+def test_a_build_whose_routes_lead_to_what_another_goes_on_deleting_says_so(account: Project) -> None:
+    with aws(account.engine, Deleting("target", times=1000)) as url:
+        done = build(account, url)
+    assert re.match(r"another build goes on deleting what this one's routes lead to in API \w+ \(\w+\): ", done.error)
+    assert "\n" not in done.error
 
 
 # A fault that does not end, the bound that is shortened for the test, and the one line that a build ends in.

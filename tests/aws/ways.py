@@ -341,6 +341,25 @@ class References(Way):
         return None
 
 
+class Deleting(Way):
+    """Another build takes what a route is to lead to, or through, for a duplicate, and deletes it just before."""
+
+    def __init__(self, part: str, times: int) -> None:
+        super().__init__()
+        self._part = part  # as a route names it
+        self._times = times
+
+    def before(self, request: Request) -> Reply | Request | None:
+        found = re.match(r"(/v2/apis/[^/]+/)routes", request.path)
+        if found and request.method in ("POST", "PATCH") and (part := json.loads(request.body).get(self._part)):
+            with self.lock:
+                self.met += 1
+                if self.met <= self._times:
+                    path = part if self._part == "target" else f"authorizers/{part}"
+                    httpx.delete(f"{self.engine}{found[1]}{path}", verify=TLS, headers=_as_api_gateway())
+        return None
+
+
 def _routes(engine: str, api: str) -> list[dict[str, Any]]:
     answer = httpx.get(f"{engine}/v2/apis/{api}/routes", verify=TLS, headers=_as_api_gateway())
     routes: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
