@@ -50,6 +50,20 @@ class Way:
         return Reply(status, code, message)
 
 
+class Turns(Way):
+    """One way after another, behind the same URL."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = Way()
+
+    def before(self, request: Request) -> Reply | Request | None:
+        return self.now.before(request)
+
+    def after(self, request: Request, body: bytes) -> bytes:
+        return self.now.after(request, body)
+
+
 class SlowRoles(Way):
     """A new role cannot be assumed for a while, and at least once. CreateFunction is told in several wordings."""
 
