@@ -50,6 +50,20 @@ class Way:
         return Reply(status, code, message)
 
 
+class Turns(Way):
+    """One way after another, behind the same URL."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = Way()
+
+    def before(self, request: Request) -> Reply | Request | None:
+        return self.now.before(request)
+
+    def after(self, request: Request, body: bytes) -> bytes:
+        return self.now.after(request, body)
+
+
 class SlowRoles(Way):
     """A new role cannot be assumed for a while, and at least once. CreateFunction is told in several wordings."""
 
@@ -338,6 +352,25 @@ class References(Way):
             if part in (one.get("target", "").removeprefix("integrations/"), one.get("authorizerId")):
                 said = f"Cannot delete {kind.title()} '{part}'. Route '{one['routeId']}' is referencing this {kind}."
                 return self.refuse(409, "ConflictException", said)
+        return None
+
+
+class Deleting(Way):
+    """Another build takes what a route is to lead to, or through, for a duplicate, and deletes it just before."""
+
+    def __init__(self, part: str, times: int) -> None:
+        super().__init__()
+        self._part = part  # as a route names it
+        self._times = times
+
+    def before(self, request: Request) -> Reply | Request | None:
+        found = re.match(r"(/v2/apis/[^/]+/)routes", request.path)
+        if found and request.method in ("POST", "PATCH") and (part := json.loads(request.body).get(self._part)):
+            with self.lock:
+                self.met += 1
+                if self.met <= self._times:
+                    path = part if self._part == "target" else f"authorizers/{part}"
+                    httpx.delete(f"{self.engine}{found[1]}{path}", verify=TLS, headers=_as_api_gateway())
         return None
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from engine_proxy import Reply, Request, proxy
-from project import CHECKOUT, Project, free_port
+from project import CHECKOUT, Project
 from stack import dotenv
 
+# The engine that runs these hooks by default tests what they run; --localstack tests them under LocalStack's runner.
+LOCALSTACK = pytest.mark.localstack
 # Part of the image that .env pins. Apart from the tests' own packages, for it pins some of them.
 RUNNER = "localstack-core==4.14.0"
 HOME = CHECKOUT / ".venv/localstack"
@@ -76,6 +78,7 @@ def run_stage(runner: Path, project: Project, stage: str, port: str) -> tuple[di
     return json.loads(states), "\n".join([*printed, done.stderr])
 
 
+@LOCALSTACK
 def test_the_hooks_build_a_stack_that_answers_and_a_second_run_changes_nothing(runner: Path, emptied: Project) -> None:
     port = emptied.settings["HOST_PORT"]
     states, _ = run_stage(runner, emptied, "BOOT", port)
@@ -89,21 +92,26 @@ def test_the_hooks_build_a_stack_that_answers_and_a_second_run_changes_nothing(r
         assert emptied.stack.shorten({"long_url": "https://example.com/"}).status_code == 201
 
 
-def test_a_stop_withdraws_the_outputs_but_not_those_of_another_stack(runner: Path, emptied: Project) -> None:
-    port = emptied.settings["HOST_PORT"]
-    (emptied.outputs / ".api_id.4711").touch()  # what a killed build left
-    ours = {path.name: path.read_text() for path in emptied.outputs.iterdir()}
-    assert {"api_id", "api_url"} <= {*ours}
-    done = {"/shutdown.d/01-withdraw-outputs.sh": "SUCCESSFUL"}
-    emptied.settings["HOST_PORT"] = str(free_port())
-    assert run_stage(runner, emptied, "SHUTDOWN", port)[0] == done
-    assert {path.name: path.read_text() for path in emptied.outputs.iterdir()} == ours
-    emptied.settings["HOST_PORT"] = port
-    for _ in range(2):
-        assert run_stage(runner, emptied, "SHUTDOWN", port)[0] == done
-        assert list(emptied.outputs.iterdir()) == []
+def test_a_stop_withdraws_the_outputs_but_not_those_of_another_stack(tmp_path: Path) -> None:
+    """LocalStack alone runs this hook, and runs it as a program."""
+    published = {"api_id": "ours\n", "api_url": "http://127.0.0.1:4567/_aws/execute-api/ours/dev\n", ".api_id.4711": ""}
+    for name, text in published.items():
+        (tmp_path / name).write_text(text)
+    hook = CHECKOUT / "init/shutdown.d/01-withdraw-outputs.sh"
+    for port, left in (("4566", {*published}), ("4567", set()), ("4567", set())):
+        environment = {"PATH": os.environ["PATH"], "HOST_PORT": port, "OUTPUTS_DIR": str(tmp_path)}
+        subprocess.run([hook], cwd="/", env=environment, check=True)
+        assert {path.name for path in tmp_path.iterdir()} == left
 
 
+@LOCALSTACK
+def test_a_stop_runs_the_hook(runner: Path, emptied: Project) -> None:
+    states, _ = run_stage(runner, emptied, "SHUTDOWN", emptied.settings["HOST_PORT"])
+    assert states == {"/shutdown.d/01-withdraw-outputs.sh": "SUCCESSFUL"}
+    assert list(emptied.outputs.iterdir()) == []
+
+
+@LOCALSTACK
 def test_without_http_apis_the_hook_ends_in_error_and_says_which_plan_has_them(runner: Path, emptied: Project) -> None:
     def unlicensed(request: Request) -> Reply | None:
         return Reply(501, "InternalFailure", NOT_LICENSED) if request.path.startswith("/v2/") else None
