@@ -15,7 +15,7 @@ from project import Stack
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
-    """Yield a stack that is up, for tests that leave it as they find it: the first worker starts it, the last ends it."""
+    """Yield a stack that is up, for tests that leave it as they find it, from the first worker to the last."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
     folder = tmp_path_factory.getbasetemp().parent / f"shared-{run}"
     folder.mkdir(exist_ok=True)
@@ -27,7 +27,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
             containers = Containers(Path(checkout), settings)
         else:
             containers = Containers.fresh(tmp_path_factory.mktemp("containers"))
-            containers.up()
+            try:
+                containers.up()
+            except BaseException:
+                containers.discard()
+                raise
             there.write_text(json.dumps([str(containers.folder), containers.settings]))
         fcntl.flock(users, fcntl.LOCK_SH)
         fcntl.flock(turn, fcntl.LOCK_UN)

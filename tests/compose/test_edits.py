@@ -1,4 +1,4 @@
-"""Edits of a stack that is up in Docker are live after one command, and an editor can stop a function in the container."""
+"""Edits of a stack that is up in Docker are live after one command, and an editor stops functions there."""
 
 from concurrent.futures import ThreadPoolExecutor
 

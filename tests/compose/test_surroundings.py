@@ -1,4 +1,4 @@
-"""The stack is built and works in a user's own surroundings: an own folder, proxies, a service beside it, a small disk."""
+"""The stack works in surroundings of the user: an own folder, proxies, a service beside it, a small disk."""
 
 import json
 import os
