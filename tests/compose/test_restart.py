@@ -106,8 +106,8 @@ def test_damaged_state_stops_the_start_and_what_can_be_read_is_kept(running: Con
     running.compose_up()
     assert running.stack.shorten({**LINK, "code": code}).status_code == 201
     journal = "/state/dynamodb/journal-00000001"
-    assert running.shell(f"sed -i 2s/shortlinks/sh0rtlinks/ {journal}").returncode == 0
-    running.kill_container()
+    running.compose("stop")
+    running.compose("run", "--rm", "--entrypoint", "sed", SERVICE, "-i", "2s/shortlinks/sh0rtlinks/", journal)
     assert running.docker("compose", "up", "--wait").returncode != 0
     error = last_error(running.log())
     assert journal in error
