@@ -81,7 +81,7 @@ def test_a_save_is_live_what_is_up_is_told_and_ctrl_c_stops_what_was_started(pro
 
         # The container has another Python than the host.
         own.write_text(f"{HANDLER}\nmissing\n")
-        window.shows("lambdas/probe/handler.py, line 10: function probe cannot be loaded: NameError")
+        window.shows("lambdas/probe/handler.py, line 9: function probe cannot be loaded: NameError")
         with stack.http() as client:
             assert client.get("/probe").json()[0] == "first"
             own.write_text(HANDLER.replace("first", "second"))
