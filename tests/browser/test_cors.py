@@ -3,26 +3,25 @@
 import functools
 import http.server
 import json
-import re
-import subprocess
 import threading
 from collections.abc import Iterator
-from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import builds
 from project import Project, Stack
 
-from .chromium import executable
+if TYPE_CHECKING:  # it is installed for --browser alone
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>another origin</title>
 <pre id="seen">nothing</pre>
 <script type="module">
-const url = URL_OF_THE_API, token = TOKEN;
+const url = URL_OF_THE_API, token = TOKEN, code = CODE;
 async function call(path, options) {
   try {
     const answer = await fetch(url + path, options);
@@ -31,7 +30,7 @@ async function call(path, options) {
     return [error.name];
   }
 }
-const link = {method: "POST", body: JSON.stringify({long_url: "https://example.com/", code: "browser"})};
+const link = {method: "POST", body: JSON.stringify({long_url: "https://example.com/", code})};
 const headers = {"Content-Type": "application/json", "Authorization": `Bearer ${token}`};
 const seen = {
   shortened: await call("/shorten", {...link, headers}),
@@ -39,7 +38,7 @@ const seen = {
   other_header: await call("/shorten", {...link, headers: {...headers, "X-Other": "1"}}),
   other_method: await call("/shorten", {...link, headers, method: "PUT"}),
   unknown: await call("/r/unknown", {}),
-  followed: await call("/r/browser", {redirect: "manual"}),
+  followed: await call("/r/" + code, {redirect: "manual"}),
 };
 document.getElementById("seen").textContent = JSON.stringify(seen);
 </script>"""
@@ -55,50 +54,43 @@ def origin(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def open_page(stack: Stack, folder: Path, origin: str) -> dict[str, Any]:
-    """Open the page in headless Chromium, and return what it saw of the API."""
-    page = PAGE.replace("URL_OF_THE_API", json.dumps(stack.url)).replace("TOKEN", json.dumps(stack.token()))
-    (folder / "page.html").write_text(page)
-    done = subprocess.run(
-        [
-            executable(),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            f"--user-data-dir={folder / 'profile'}",
-            "--virtual-time-budget=30000",
-            "--dump-dom",
-            f"{origin}/page.html",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stdout
-    seen: dict[str, Any] = json.loads(unescape(found[1]))
+def open_page(browser: "Browser", stack: Stack, folder: Path, origin: str, code: str) -> dict[str, Any]:
+    """Open the page in Chromium, and return what it saw of the API."""
+    text = PAGE
+    for name, value in {"URL_OF_THE_API": stack.url, "TOKEN": stack.token(), "CODE": code}.items():
+        text = text.replace(name, json.dumps(value))
+    (folder / "page.html").write_text(text)
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{origin}/page.html")
+        page.wait_for_function("document.getElementById('seen').textContent !== 'nothing'")
+        seen: dict[str, Any] = json.loads(page.inner_text("#seen"))
     return seen
 
 
-def test_a_page_of_any_origin_may_call_the_api_as_it_is_meant_to(project: Project, origin: str, tmp_path: Path) -> None:
-    seen = open_page(project.up(), tmp_path, origin)
+def test_a_page_of_any_origin_may_call_the_api_as_it_is_meant_to(
+    chromium: "Browser", stack: Stack, origin: str, tmp_path: Path, code: str
+) -> None:
+    seen = open_page(chromium, stack, tmp_path, origin, code)
     status, kind, location, body = seen["shortened"]
-    assert (status, kind, location) == (201, "cors", "r/browser")
-    assert json.loads(body)["code"] == "browser"
+    assert (status, kind, location) == (201, "cors", f"r/{code}")
+    assert json.loads(body)["code"] == code
     assert seen["refused"][0] in (403, "TypeError")  # MiniStack lets no page read what its gateway refuses
     assert seen["unknown"][:2] == [404, "cors"]
     assert seen["followed"][:2] == [0, "opaqueredirect"]
-    assert project.stack.clicks("browser") == 1
+    assert stack.clicks(code) == 1
     assert seen["other_header"] == ["TypeError"]
     assert seen["other_method"] == ["TypeError"]
 
 
 def test_a_page_of_an_origin_that_is_not_allowed_sees_and_stores_nothing(
-    project: Project, origin: str, tmp_path: Path
+    chromium: "Browser", shared: Project, origin: str, tmp_path: Path, code: str
 ) -> None:
-    project.settings["CORS_ALLOW_ORIGINS"] = "https://app.example.com"
-    seen = open_page(project.up(), tmp_path, origin)
+    builds.succeed(shared, CORS_ALLOW_ORIGINS="https://app.example.com")
+    try:
+        seen = open_page(chromium, shared.stack, tmp_path, origin, code)
+    finally:
+        builds.succeed(shared)
     assert seen["shortened"] == ["TypeError"]
     assert seen["unknown"] == ["TypeError"]
-    assert project.stack.row("browser") is None
+    assert shared.stack.row(code) is None

@@ -6,11 +6,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from project import CHECKOUT, Project, Stack
 
-from .chromium import executable
 from .visitor import DESK, PHONE, Visitor
 
 pytestmark = pytest.mark.browser
@@ -22,13 +21,8 @@ HOSTILE = (
     "' \" ` & &amp; %s {code}",
     "שלום <b>עולם</b>",
 )
-both_widths = pytest.mark.parametrize("visitor", [PHONE, DESK], indirect=True)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=executable()) as browser:
-        yield browser
+wide = pytest.param(DESK, marks=pytest.mark.search)  # what fits on a phone fits there, and the script is the same
+both_widths = pytest.mark.parametrize("visitor", [PHONE, wide], indirect=True)
 
 
 @pytest.fixture
@@ -38,7 +32,7 @@ def visitor(chromium: Browser, stack: Stack, request: pytest.FixtureRequest) -> 
         yield visitor
 
 
-@both_widths
+@pytest.mark.parametrize("visitor", [PHONE, DESK], indirect=True)
 def test_a_person_shortens_copies_opens_and_deletes(visitor: Visitor, code: str) -> None:
     target = f"{visitor.stack.engine}/_localstack/health"
     short = f"{visitor.stack.url}/r/{code}"
@@ -302,8 +296,15 @@ def test_hostile_text_is_text_in_every_field(visitor: Visitor, code: str) -> Non
     assert visitor.page.evaluate("window.ran") is None
 
 
-@pytest.mark.parametrize("width", [PHONE, DESK])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (PHONE, "light"),
+        (DESK, "dark"),
+        pytest.param(PHONE, "dark", marks=pytest.mark.search),
+        pytest.param(DESK, "light", marks=pytest.mark.search),
+    ],
+)
 def test_axe_finds_nothing_in_any_state(chromium: Browser, stack: Stack, code: str, width: int, scheme: str) -> None:
     with Visitor.before(chromium, stack, width, color_scheme=scheme) as visitor:
         for number in range(21):
@@ -326,7 +327,7 @@ def test_axe_finds_nothing_in_any_state(chromium: Browser, stack: Stack, code: s
         visitor.fits()
 
 
-@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize("width", [PHONE, wide])
 def test_the_page_goes_on_after_the_stack_was_stopped(
     chromium: Browser, project: Project, code: str, width: int
 ) -> None:

@@ -34,33 +34,24 @@ services:
     return "error: the outputs folder /outputs cannot be written to (Read-only file system): make it a folder"
 
 
-@pytest.mark.parametrize("breakage", [missing_function, read_only_outputs])
-def test_a_stack_that_cannot_be_built_is_unhealthy_and_says_why(
-    project: Containers, breakage: Callable[[Containers], str]
-) -> None:
-    reason = breakage(project)
+def is_unhealthy(project: Containers, reason: str) -> None:
     done = project.docker("compose", "up", "--wait", patience=PROMPT)
     assert done.returncode == 1
     assert "unhealthy" in done.stderr
     assert project.health == "unhealthy"
-    assert not project.published
     assert last_error("\n".join(project.log().splitlines()[-LAST_LINES:])).startswith(reason)
 
 
-@pytest.mark.parametrize("breakage", [syntax_error, read_only_outputs])
-def test_a_stack_that_was_built_before_and_cannot_be_now_is_unhealthy(
+@pytest.mark.search
+@pytest.mark.parametrize("breakage", [missing_function, read_only_outputs])
+def test_a_stack_that_cannot_be_built_is_unhealthy_and_says_why(
     project: Containers, breakage: Callable[[Containers], str]
 ) -> None:
-    project.compose_up()
-    project.compose("stop")
-    reason = breakage(project)
-    done = project.docker("compose", "up", "--wait", patience=PROMPT)
-    assert done.returncode == 1
-    assert project.health == "unhealthy"
-    assert reason in project.log()
+    is_unhealthy(project, breakage(project))
+    assert not project.published
 
 
-def test_up_says_what_is_broken_and_brings_up_what_is_fixed(project: Containers) -> None:
+def test_up_says_what_is_broken_and_brings_up_what_is_fixed_until_it_breaks_again(project: Containers) -> None:
     handler = project.folder / "lambdas/redirect/handler.py"
     source = handler.read_text()
     reason = syntax_error(project)
@@ -74,23 +65,26 @@ def test_up_says_what_is_broken_and_brings_up_what_is_fixed(project: Containers)
     assert project.up().follow("unknown").json() == {"error": "not found"}
     until("the health check has seen it", lambda: project.health == "healthy")
 
+    project.compose("stop")
+    reason = missing_function(project)
+    is_unhealthy(project, reason)
+    assert not project.published
 
-@pytest.mark.parametrize("name", ["lambdas", "init", "stack"])
-def test_a_missing_folder_is_refused_before_anything_runs(project: Containers, name: str) -> None:
-    shutil.rmtree(project.folder / name)
-    done = project.docker("compose", "up", "--wait", patience=PROMPT)
-    assert done.returncode == 1
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith(("Error", "error"))]
-    assert f"{project.folder / name}" in line
-    assert not (project.folder / name).exists()
+    handler.parent.mkdir()
+    handler.write_text(source)
+    is_unhealthy(project, read_only_outputs(project))
 
 
-def test_a_missing_outputs_folder_is_refused_too(project: Containers) -> None:
-    project.outputs.rmdir()
-    done = project.docker("compose", "up", "--wait", patience=PROMPT)
-    assert done.returncode == 1
-    assert str(project.outputs) in done.stderr
-    assert not project.outputs.exists()
+def test_what_is_missing_is_refused_before_anything_runs(project: Containers) -> None:
+    missing = [*(project.folder / name for name in ("lambdas", "init", "stack")), project.outputs]
+    for folder in missing:
+        aside = folder.rename(folder.with_name("aside"))
+        done = project.docker("compose", "up", "--wait", patience=PROMPT)
+        assert done.returncode == 1
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith(("Error", "error"))]
+        assert f"{folder}" in line
+        assert not folder.exists()
+        aside.rename(folder)
 
 
 def test_a_busy_port_is_named_with_a_way_out(project: Containers) -> None:

@@ -1,12 +1,7 @@
 """The container has no more than it needs, measured from inside it and from around it."""
 
-import os
 import re
 import socket
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,24 +10,19 @@ from project import Stack
 
 pytestmark = pytest.mark.compose
 DAC_OVERRIDE = 1 << 1  # capability 1 of linux/capability.h
-USER = 1000  # an ordinary one
 
 
-@pytest.mark.parametrize("folder", ["init/ready.d", "stack", "lambdas", "lambdas/redirect"])
-def test_the_container_cannot_write_to_the_code(shared: Containers, folder: str) -> None:
-    done = shared.shell(f"touch /etc/localstack/{folder}/intruder")
-    assert "Read-only file system" in done.stderr
-    assert not (shared.folder / folder / "intruder").exists()
-
-
-@pytest.mark.parametrize("folder", ["/", "/etc", "/usr/bin", "/opt/ministack", "/root"])
-def test_the_container_cannot_write_to_its_root(shared: Containers, folder: str) -> None:
-    assert "Read-only file system" in shared.shell(f"touch {folder}/intruder").stderr
+def test_the_container_cannot_write_to_the_code_nor_to_its_root(shared: Containers) -> None:
+    code = ("init/ready.d", "stack", "lambdas", "lambdas/redirect")
+    folders = [*(f"/etc/localstack/{folder}" for folder in code), "/", "/etc", "/usr/bin", "/opt/ministack", "/root"]
+    said = shared.shell(f"for folder in {' '.join(folders)}; do touch $folder/intruder; done").stderr
+    assert len(re.findall("Read-only file system", said)) == len(folders), said
+    assert [folder for folder in code if (shared.folder / folder / "intruder").exists()] == []
 
 
 def test_the_container_can_write_outputs_state_and_temporary_files(shared: Containers) -> None:
-    for folder in ("/outputs", "/state", "/tmp"):
-        assert shared.shell(f"touch {folder}/.own && rm {folder}/.own").returncode == 0
+    own = " ".join(f"{folder}/.own" for folder in ("/outputs", "/state", "/tmp"))
+    assert shared.shell(f"touch {own} && rm {own}").returncode == 0
 
 
 def test_the_container_has_no_docker_socket(shared: Containers) -> None:
@@ -79,29 +69,3 @@ def test_one_port_is_published_and_to_this_machine_alone(shared: Containers) -> 
     gateway = shared.inspect("{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}")
     with pytest.raises(OSError, match=r"."), socket.create_connection((gateway, port), timeout=5):
         pass
-
-
-@pytest.fixture
-def ordinary(project: Containers) -> Iterator[Containers]:
-    """Yield a project whose outputs folder belongs to an ordinary user, as in any checkout."""
-    if os.getuid() != 0:
-        yield project
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        os.chown(folder, USER, USER)
-        Path(folder).chmod(0o755)
-        project.settings["OUTPUTS_DIR"] = folder
-        yield project
-        project.discard()
-
-
-def test_an_ordinary_users_folder_takes_the_outputs_and_stays_theirs(ordinary: Containers) -> None:
-    ordinary.compose_up()
-    assert ordinary.stack.follow("unknown").json() == {"error": "not found"}
-    left = sorted(ordinary.outputs.iterdir())
-    assert [path.name for path in left] == ["api_id", "api_url"]
-    identity = {"user": USER, "group": USER, "extra_groups": []} if os.getuid() == 0 else {}
-    for command in (["cat", *left], ["rm", "-f", *left]):
-        done = subprocess.run(command, capture_output=True, text=True, **identity)  # type: ignore[call-overload]
-        assert done.returncode == 0, done.stderr
-    assert not ordinary.published

@@ -1,14 +1,14 @@
 """Start, stop and wipe the stack in Docker with scripts/up.sh and scripts/down.sh: what they say is so."""
 
 import re
-import subprocess
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 
+import httpx
 import pytest
 
-from containers import SERVICE, Containers
+from containers import Containers
 from project import Project, Stack, answers, until
 from session import session
 
@@ -32,27 +32,28 @@ def works(project: Containers) -> Stack:
     return stack
 
 
-@pytest.mark.parametrize("engine", ["docker", ""])
-def test_a_wipe_after_a_stop_removes_the_volume(project: Containers, engine: str) -> None:
-    project.up().shorten(LINK)
+def up_in_two_windows(project: Containers) -> list[str]:
+    """Run scripts/up.sh twice at once, and return what the two printed."""
+    with ThreadPoolExecutor(2) as windows:
+        return [*windows.map(lambda _: project.check("scripts/up.sh", ENGINE=""), range(2))]
+
+
+def test_up_down_and_wipe_are_the_stack_in_docker(project: Containers) -> None:
+    project.outputs.rmdir()  # up.sh makes it
+    for printed in up_in_two_windows(project):
+        assert re.match(r"==> \S*ministack:\S+ in Docker \(a Docker engine answers\)\n", printed)
+    works(project).shorten(LINK)
     assert "==> the engine's container is gone\n" in project.check("scripts/down.sh")
+    assert project.container == ""
+    assert not project.published
     assert has_volume(project)
     elsewhere = project.check("scripts/down.sh", "--wipe", ENGINE="embedded")
     assert elsewhere == "==> there was no data to wipe with ENGINE=embedded\n==> down\n"
-    assert has_volume(project)
-    printed = project.check("scripts/down.sh", "--wipe", ENGINE=engine)
-    assert f"==> the Docker volume {volume(project)} is removed, with its links\n" in printed
-    assert not has_volume(project)
-    printed = project.check("scripts/down.sh", "--wipe", ENGINE=engine)
-    limited = f" with ENGINE={engine}" if engine else ""
-    assert printed == f"==> there was no data to wipe{limited}\n==> down\n"
+    assert project.up().follow("kept").status_code == HTTPStatus.FOUND
 
-
-def test_a_wipe_says_so_when_another_container_keeps_the_volume(project: Containers) -> None:
-    project.up()
     image = project.inspect("{{.Config.Image}}")
-    name = f"reader-{project.settings['HOST_PORT']}"
-    project.docker("create", "--name", name, "--volume", f"{volume(project)}:/state", image)
+    reader = f"reader-{project.settings['HOST_PORT']}"
+    project.docker("create", "--name", reader, "--volume", f"{volume(project)}:/state", image)
     try:
         done = project.run("scripts/down.sh", "--wipe")
         assert done.returncode == 1
@@ -60,19 +61,24 @@ def test_a_wipe_says_so_when_another_container_keeps_the_volume(project: Contain
         assert "is removed" not in done.stdout
         assert has_volume(project)
     finally:
-        project.docker("rm", "--force", name)
-    project.down("--wipe")
+        project.docker("rm", "--force", reader)
+    printed = project.check("scripts/down.sh", "--wipe", ENGINE="")
+    assert f"==> the Docker volume {volume(project)} is removed, with its links\n" in printed
     assert not has_volume(project)
+    for engine, limited in (("docker", " with ENGINE=docker"), ("", "")):
+        printed = project.check("scripts/down.sh", "--wipe", ENGINE=engine)
+        assert printed == f"==> there was no data to wipe{limited}\n==> down\n"
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(project.engine)
 
 
-def test_without_an_answer_from_docker_a_running_stack_is_not_called_down(project: Containers) -> None:
-    project.up()
+def test_without_an_answer_from_docker_a_running_stack_is_not_called_down(shared: Containers, code: str) -> None:
     for arguments in ((), ("--wipe",)):
-        printed = project.check("scripts/down.sh", *arguments, DOCKER_HOST="tcp://127.0.0.1:1")
-        assert f"something still listens on port {project.settings['HOST_PORT']}" in printed
+        printed = shared.check("scripts/down.sh", *arguments, DOCKER_HOST="tcp://127.0.0.1:1")
+        assert f"something still listens on port {shared.settings['HOST_PORT']}" in printed
         assert "==> down\n" not in printed
-    works(project)
-    assert project.published
+    assert shared.published
+    assert shared.stack.shorten({**LINK, "code": code}).status_code == HTTPStatus.CREATED
 
 
 def test_an_image_that_cannot_be_pulled_is_named_with_the_way_out(project: Containers) -> None:
@@ -84,11 +90,6 @@ def test_an_image_that_cannot_be_pulled_is_named_with_the_way_out(project: Conta
         done.stderr.splitlines()[-1],
     )
     assert project.container == ""
-
-
-def test_up_says_that_it_uses_docker_and_why(project: Containers) -> None:
-    first = project.check("scripts/up.sh", ENGINE="").splitlines()[0]
-    assert re.fullmatch(r"==> \S*ministack:\S+ in Docker \(a Docker engine answers\)", first)
 
 
 def test_the_embedded_engine_is_kept_while_it_runs(tmp_path: Path) -> None:
@@ -106,23 +107,11 @@ def test_the_embedded_engine_is_kept_while_it_runs(tmp_path: Path) -> None:
         project.down("--wipe")
 
 
-def test_two_at_once_start_one_stack(project: Containers) -> None:
-    windows: list[subprocess.CompletedProcess[str]] = []
-    threads = [threading.Thread(target=lambda: windows.append(project.run("scripts/up.sh"))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [done.returncode for done in windows] == [0, 0], windows
-    works(project)
-
-
-@pytest.mark.parametrize("moment", ["02-part2-dynamodb.sh", "04-part4-api.sh"])
-@pytest.mark.parametrize("ending", ["restart", "restart --timeout 0", "stop", "Ctrl-C"])
-def test_a_build_that_is_cut_short_is_followed_by_one_that_works(project: Containers, moment: str, ending: str) -> None:
+def cut_short(project: Containers, moment: str, ending: str) -> None:
+    """Run scripts/up.sh, and end the container or the script when a hook runs."""
+    seen = project.log().count(f"==> running {moment}")
     with session(project, "scripts/up.sh") as window:
-        until("the container is there", lambda: project.docker("compose", "ps", "--quiet", SERVICE).stdout.strip())
-        until(f"{moment} runs", lambda: f"==> running {moment}" in project.log())
+        until(f"{moment} runs", lambda: project.log().count(f"==> running {moment}") > seen)
         if ending == "Ctrl-C":
             assert window.interrupt() != 0
             assert "==> the engine may go on starting in Docker: scripts/down.sh stops it\n" in window.printed
@@ -132,6 +121,27 @@ def test_a_build_that_is_cut_short_is_followed_by_one_that_works(project: Contai
     if ending.startswith("restart"):
         assert project.wait_until_judged() == "healthy"
         works(project)
+
+
+@pytest.mark.parametrize(
+    "cuts",
+    [
+        [("02-part2-dynamodb.sh", "stop"), ("04-part4-api.sh", "restart"), ("02-part2-dynamodb.sh", "Ctrl-C")],
+        *(
+            pytest.param([(moment, ending)], marks=pytest.mark.search)
+            for moment in ("02-part2-dynamodb.sh", "04-part4-api.sh")
+            for ending in ("restart", "restart --timeout 0", "stop", "Ctrl-C")
+        ),
+    ],
+    ids=lambda cuts: ", ".join(f"{moment[:2]} {ending}" for moment, ending in cuts),
+)
+def test_a_build_that_is_cut_short_is_followed_by_one_that_works(
+    project: Containers, cuts: list[tuple[str, str]]
+) -> None:
+    for number, (moment, ending) in enumerate(cuts):
+        if number:
+            project.compose("stop")
+        cut_short(project, moment, ending)
     project.up()
     works(project)
     project.down()

@@ -1,28 +1,18 @@
 """A container that stops, however, and starts again has the stack again, by itself."""
 
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
-from containers import SERVICE, Containers
+from containers import SERVICE, Containers, last_error
 from project import Stack, until
 
 pytestmark = pytest.mark.compose
 LINK = {"long_url": "https://example.com/", "code": "kept"}
 HOOKS = ("02-part2-dynamodb.sh", "04-part4-api.sh")
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
-    """Yield a stack that is up, for tests that leave it up; its links are theirs to make and lose."""
-    containers = Containers.fresh(tmp_path_factory.mktemp("running"))
-    try:
-        containers.compose_up()
-        yield containers
-    finally:
-        containers.discard()
 
 
 def answers_with_count(stack: Stack, code: str, count: int) -> None:
@@ -32,78 +22,63 @@ def answers_with_count(stack: Stack, code: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "commands",
-    [["restart"], ["stop", "start"], ["stop", "up --detach"], ["down", "up --detach"]],
-    ids=" and ".join,
+    ("stop", "start"),
+    [
+        ("", "restart"),
+        ("kill --signal SIGINT", "start"),
+        ("down", "up --detach"),
+        pytest.param("stop", "start", marks=pytest.mark.search),
+        pytest.param("stop", "up --detach", marks=pytest.mark.search),
+    ],
 )
-def test_a_restart_keeps_the_url_links_and_counts(running: Containers, commands: list[str]) -> None:
+def test_a_restart_keeps_the_url_links_and_counts(running: Containers, code: str, stop: str, start: str) -> None:
     before = running.stack
-    code = "-".join(commands[0:2]).replace(" ", "")
     assert before.shorten({**LINK, "code": code}).status_code == 201
     before.follow(code)
-    for command in commands:
-        running.compose(*command.split())
+    if stop:
+        running.compose(*stop.split())
+        until("the outputs are gone", lambda: not running.published)
+        until("it has ended", lambda: running.compose("ps", "--quiet", "--status", "running") == "")
+    running.compose(*start.split())
     assert running.wait_until_judged() == "healthy"
     assert running.stack.url == before.url
     answers_with_count(running.stack, code, 1)
     assert running.stack.shorten({"long_url": LINK["long_url"]}).status_code == 201
 
 
-def test_without_its_volume_it_has_the_same_url_and_no_link(running: Containers) -> None:
+def test_wiped_and_killed_while_it_builds_it_converges_and_is_never_healthy_before(running: Containers) -> None:
     before = running.stack
     before.shorten({**LINK, "code": "wiped"})
     running.compose("down", "--volumes")
-    running.compose_up()
-    assert running.stack.url == before.url
-    assert running.stack.client("dynamodb").scan(TableName="shortlinks")["Items"] == []
-    assert running.stack.shorten({**LINK, "code": "wiped"}).status_code == 201
-
-
-def test_an_edit_is_live_after_one_command_and_no_restart(running: Containers) -> None:
-    stack = running.stack
-    stack.shorten({**LINK, "code": "edited"})
-    identity = "{{.Id}} {{.State.StartedAt}}"
-    before = running.inspect(identity)
-    handler = running.folder / "lambdas/redirect/handler.py"
-    source = handler.read_text()
-    try:
-        handler.write_text(source.replace('"no-store"', '"no-store, private"'))
-        printed = running.check("scripts/up.sh")
-        changed = [line.split()[:3] for line in printed.splitlines() if " updated " in line]
-        assert changed == [["function", "redirect", "updated"]]
-        assert stack.follow("edited").headers["cache-control"] == "no-store, private"
-        assert running.inspect(identity) == before
-    finally:
-        handler.write_text(source)
-        running.check("scripts/up.sh")
-
-
-def test_killed_while_it_builds_it_converges_and_is_never_healthy_before(project: Containers) -> None:
     for hook in HOOKS:
-        seen = project.log().count(hook)
-        project.compose("up", "--detach")
-        until(f"{hook} runs", lambda: project.log().count(hook) > seen)  # noqa: B023
-        assert project.health == "starting"
-        assert not project.published
-        project.kill_container()
-    project.compose("up", "--detach")
-    assert project.wait_until_judged() == "healthy"
-    assert project.stack.shorten(LINK).status_code == 201
-    answers_with_count(project.stack, "kept", 0)
+        seen = running.log().count(hook)
+        running.compose("up", "--detach")
+        until(f"{hook} runs", lambda: running.log().count(hook) > seen)  # noqa: B023
+        assert running.health == "starting"
+        assert not running.published
+        running.kill_container()
+    running.compose("up", "--detach")
+    assert running.wait_until_judged() == "healthy"
+    stack = running.stack
+    assert stack.url == before.url
+    assert stack.client("dynamodb").scan(TableName="shortlinks")["Items"] == []
+    answer = stack.shorten(LINK)
+    assert (answer.status_code, answer.json()) == (201, {**LINK, "owner_id": "user-1"})
+    answers_with_count(stack, "kept", 0)
 
 
-def test_killed_while_it_serves_it_keeps_every_link_that_it_acknowledged(project: Containers) -> None:
-    project.compose_up()
-    before = project.stack
-    before.shorten(LINK)
-    before.follow("kept")
-
-    acknowledged: list[str] = []
+def test_killed_while_it_serves_it_keeps_what_it_acknowledged_and_answers_a_burst_after_the_start(
+    running: Containers,
+) -> None:
+    before = running.stack
+    acknowledged: dict[str, int] = {}  # the clicks of each link
 
     def request_on_and_on() -> None:
         try:
-            while (answer := project.stack.shorten({"long_url": LINK["long_url"]})).status_code == 201:
-                acknowledged.append(answer.json()["code"])
+            while (answer := before.shorten({"long_url": LINK["long_url"]})).status_code == 201:
+                code = answer.json()["code"]
+                acknowledged[code] = 0
+                acknowledged[code] += before.follow(code).status_code == 302
         except httpx.HTTPError:
             pass  # it was killed
 
@@ -113,12 +88,31 @@ def test_killed_while_it_serves_it_keeps_every_link_that_it_acknowledged(project
     try:
         until("requests are being answered", lambda: len(acknowledged) > 20)
     finally:
-        project.kill_container()
+        running.kill_container()
         for client in clients:
             client.join()
-    project.compose("up", "--detach")
-    assert project.wait_until_judged() == "healthy"
-    assert project.stack.url == before.url
-    answers_with_count(project.stack, "kept", 1)
-    assert [code for code in acknowledged if project.stack.row(code) is None] == []
-    assert SERVICE in project.compose("ps", "--services", "--status", "running")
+    running.compose_up()
+    stack = running.stack
+    with stack.http() as http, ThreadPoolExecutor(100) as pool:
+        statuses = Counter(pool.map(lambda _: http.get("/r/none").status_code, range(300)))
+    assert statuses == {404: 300}
+    assert stack.url == before.url
+    assert [code for code, count in acknowledged.items() if not count <= stack.clicks(code) <= 1] == []
+    assert SERVICE in running.compose("ps", "--services", "--status", "running")
+
+
+def test_damaged_state_stops_the_start_and_what_can_be_read_is_kept(running: Containers, code: str) -> None:
+    running.compose("down", "--volumes")
+    running.compose_up()
+    assert running.stack.shorten({**LINK, "code": code}).status_code == 201
+    journal = "/state/dynamodb/journal-00000001"
+    running.compose("stop")
+    running.compose("run", "--rm", "--entrypoint", "sed", SERVICE, "-i", "2s/shortlinks/sh0rtlinks/", journal)
+    assert running.docker("compose", "up", "--wait").returncode != 0
+    error = last_error(running.log())
+    assert journal in error
+    assert "docker compose run --rm localstack restore" in error
+    printed = running.compose("run", "--rm", SERVICE, "restore")
+    assert "lost: a damaged record of journal-00000001" in printed
+    running.compose_up()
+    assert running.stack.follow(code).status_code == 302
