@@ -356,8 +356,8 @@ def test_a_subject_that_is_not_text_is_denied(authorizer: Function) -> None:
 
 
 def test_a_missing_claim_is_denied(authorizer: Function) -> None:
-    claims: list[str] = ["sub", "exp"]
-    for claim in claims:
+    claim_names: list[str] = ["sub", "exp"]
+    for claim in claim_names:
         claims = {name: value for name, value in CLAIMS.items() if name != claim}
         assert authorizer(authorize(f"Bearer {token(claims=claims)}")) == DENY
         assert authorizer(authorize(f"Bearer {token(claims=claims | {claim.upper(): CLAIMS[claim]})}")) == DENY
@@ -388,12 +388,12 @@ def test_a_token_before_its_start_is_denied(authorizer: Function) -> None:
 
 
 def test_a_time_that_is_not_a_finite_number_is_denied(authorizer: Function) -> None:
-    claims: list[str] = ["exp", "nbf"]
+    claim_names: list[str] = ["exp", "nbf"]
     values: list[str] = [
         *(f'"{NOW + 60}"', f'"{NOW - 60}"', '""', '"tomorrow"', "true", "false", "null"),
         *("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "[]", f"[{NOW + 60}]", "{}", f'{{"n": {NOW}}}'),
     ]
-    for claim in claims:
+    for claim in claim_names:
         for value in values:
             claims = {name: json.dumps(number) for name, number in CLAIMS.items()} | {claim: value}
             encoded = "{" + ", ".join(f'"{name}": {text}' for name, text in claims.items()) + "}"
