@@ -17,6 +17,22 @@ import httpx
 
 from project import CHECKOUT, INHERITED, NO_LIMITS, TLS, answers, aws, free_port, until
 
+# Runs the engine for each line of arguments, in a fork, so that MiniStack is imported once.
+RUNS = """
+import os, signal, sys
+import stack.engine.__main__ as engine
+for arguments in sys.stdin:
+    if (pid := os.fork()) == 0:
+        try:
+            signal.alarm(120)
+            log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            engine.main(arguments.split())
+        finally:
+            os._exit(2)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
 ROLE = "arn:aws:iam::000000000000:role/any"
 
 
@@ -28,6 +44,7 @@ class Engine:
     port: int = field(default_factory=free_port)
     settings: dict[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
+    runs: "subprocess.Popen[str] | None" = None
 
     @classmethod
     def fresh(cls, folder: Path, **settings: str) -> "Engine":
@@ -90,26 +107,37 @@ class Engine:
         assert process.poll() is None, self.log
         return self
 
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Run the engine, which must end by itself; return its exit code, and what it printed."""
+        if self.runs is None:
+            self.runs = subprocess.Popen(
+                [sys.executable, "-c", RUNS],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self.runs.stdin
+        assert self.runs.stdout
+        print(*arguments, file=self.runs.stdin, flush=True)
+        return int(self.runs.stdout.readline()), self.log
+
     def refused(self) -> str:
         """Start the engine, which must end by itself; return the one line that says why."""
-        process = self.launch()
-        assert process.wait(timeout=60) == 1
-        lines = self.log.strip().splitlines()
-        assert len(lines) == 1, self.log
-        assert lines[0].startswith("error: ")
-        return lines[0]
+        code, printed = self.run()
+        assert (code, printed[:7], printed.count("\n")) == (1, "error: ", 1), printed
+        return printed.strip()
 
     def restore(self) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "stack.ministack", "restore"],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        code, printed = self.run("restore")
+        assert code == 0, printed
+        return printed
+
+    def close(self) -> None:
+        self.stop()
+        if self.runs:
+            self.runs.communicate()
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self.process and self.process.poll() is None:

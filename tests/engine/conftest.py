@@ -12,7 +12,7 @@ from engine.bare import Engine
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine = Engine.fresh(tmp_path_factory.mktemp("engine")).start()
     yield engine
-    engine.stop()
+    engine.close()
 
 
 @pytest.fixture
@@ -20,4 +20,4 @@ def own(tmp_path: Path) -> Iterator[Engine]:
     """An engine that does not run yet."""
     engine = Engine.fresh(tmp_path)
     yield engine
-    engine.stop()
+    engine.close()

@@ -1,11 +1,12 @@
 """State that was acknowledged is there after a kill; state that cannot be read stops the start, and is left."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,32 @@ def links(own: Engine) -> Engine:
     return own
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A stopped engine with three items, of which the last start has not seen the third, and a role."""
+    engine = Engine.fresh(tmp_path_factory.mktemp("saved")).start()
+    engine.client("dynamodb").create_table(**TABLE)
+    put(engine, "first")
+    engine.client("iam").create_role(RoleName="kept", AssumeRolePolicyDocument="{}")
+    put(engine, "second")
+    engine.stop()
+    engine.start()
+    put(engine, "third")
+    engine.stop()
+    shutil.copytree(engine.state, engine.folder / "saved")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def stopped(saved: Engine) -> Iterator[Engine]:
+    """The same engine, whose state a test may damage."""
+    shutil.rmtree(saved.state)
+    shutil.copytree(saved.folder / "saved", saved.state)
+    yield saved
+    saved.stop()
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -52,10 +79,18 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_what_was_acknowledged_is_there_after_a_kill(links: Engine) -> None:
+def test_what_was_acknowledged_is_there_after_a_kill_and_counted_once(links: Engine) -> None:
     client = links.client("dynamodb")
     written: set[str] = set()
     stopped = False
+
+    for _ in range(10):
+        client.update_item(
+            TableName="links",
+            Key={"code": {"S": "first"}},
+            UpdateExpression="ADD clicks :one",
+            ExpressionAttributeValues={":one": {"N": "1"}},
+        )
 
     def write(worker: int) -> None:
         number = 0
@@ -78,22 +113,8 @@ def test_what_was_acknowledged_is_there_after_a_kill(links: Engine) -> None:
     assert written <= set(codes(links))
     table = links.client("dynamodb").describe_table(TableName="links")["Table"]
     assert table["ItemCount"] == len(codes(links))
-
-
-def test_a_counter_is_counted_once_whenever_the_engine_dies(links: Engine) -> None:
-    client = links.client("dynamodb")
-    for number in range(5):
-        for _ in range(10):
-            client.update_item(
-                TableName="links",
-                Key={"code": {"S": "first"}},
-                UpdateExpression="ADD clicks :one",
-                ExpressionAttributeValues={":one": {"N": "1"}},
-            )
-        links.kill()
-        links.start()
-        item = client.get_item(TableName="links", Key={"code": {"S": "first"}})["Item"]
-        assert item["clicks"] == {"N": str(10 * (number + 1))}
+    item = client.get_item(TableName="links", Key={"code": {"S": "first"}})["Item"]
+    assert item["clicks"] == {"N": "10"}
 
 
 def test_grown_journals_are_folded_and_the_previous_snapshot_is_kept(links: Engine) -> None:
@@ -229,9 +250,9 @@ def odd_service(engine: Engine) -> Path:
     ("damage", "left"),
     [
         (in_the_middle, ["first", "third"]),
-        (first_line, ["first", "second", "third"]),
-        (record_of_the_table, ["first", "second", "third"]),
-        (in_the_snapshot, ["first", "second", "third"]),
+        pytest.param(first_line, ["first", "second", "third"], marks=pytest.mark.search),
+        pytest.param(record_of_the_table, ["first", "second", "third"], marks=pytest.mark.search),
+        pytest.param(in_the_snapshot, ["first", "second", "third"], marks=pytest.mark.search),
         (cut_snapshot, ["first", "second", "third"]),
         (missing_journal, ["third"]),
         (missing_newest_journal, ["first", "second"]),
@@ -240,50 +261,42 @@ def odd_service(engine: Engine) -> Path:
         (newer_format, ["first", "second"]),
         (newer_engine, ["first", "second"]),
         (garbled_service, ["first", "second", "third"]),
-        (empty_service, ["first", "second", "third"]),
+        pytest.param(empty_service, ["first", "second", "third"], marks=pytest.mark.search),
         (newer_service, ["first", "second", "third"]),
         (odd_service, ["first", "second", "third"]),
     ],
 )
 def test_state_that_cannot_be_read_stops_the_start_and_all_that_can_be_read_is_kept(
-    links: Engine, damage: Callable[[Engine], Path], left: list[str] | None
+    stopped: Engine, damage: Callable[[Engine], Path], left: list[str] | None
 ) -> None:
-    links.client("iam").create_role(RoleName="kept", AssumeRolePolicyDocument="{}")
-    put(links, "second")
-    links.stop()
-    links.start()
-    put(links, "third")
-    links.stop()
-    damaged = damage(links)
+    damaged = damage(stopped)
     damaged_is_a_file = damaged.is_file()
-    before = contents(links.state)
-    published = links.folder / "outputs/api_id"
+    before = contents(stopped.state)
+    published = stopped.folder / "outputs/api_id"
     published.write_text("published by an engine that was killed\n")
-    line = links.refused()
+    line = stopped.refused()
     assert not published.exists()
     assert str(damaged) in line
     assert "left untouched" in line
     assert "--wipe" in line
     (command,) = re.findall(r"the last good copy of the rest: (.*?)\. To forget", line)
     assert command.endswith("-m stack.ministack restore")
-    assert before.items() <= contents(links.state).items()
-    printed = links.restore()
+    assert before.items() <= contents(stopped.state).items()
+    printed = stopped.restore()
     assert str(damaged) in printed
-    links.start()
+    stopped.start()
     if left is not None:
-        assert codes(links) == left
+        assert codes(stopped) == left
     else:
-        assert links.client("dynamodb").list_tables()["TableNames"] == []
-    assert [role["RoleName"] for role in links.client("iam").list_roles()["Roles"]] == ["kept"]
-    assert not damaged_is_a_file or any(path.name == damaged.name for path in links.state.glob("damaged-*/*"))
+        assert stopped.client("dynamodb").list_tables()["TableNames"] == []
+    assert [role["RoleName"] for role in stopped.client("iam").list_roles()["Roles"]] == ["kept"]
+    assert not damaged_is_a_file or any(path.name == damaged.name for path in stopped.state.glob("damaged-*/*"))
 
 
-def test_a_restore_says_what_is_lost(links: Engine) -> None:
-    put(links, "second", "third")
-    links.stop()
-    in_the_middle(links)
-    links.refused()
-    printed = links.restore()
+def test_a_restore_says_what_is_lost(stopped: Engine) -> None:
+    in_the_middle(stopped)
+    stopped.refused()
+    printed = stopped.restore()
     assert "table links has 2 items, where the last start or stop saw 3" in printed
     assert "lost: record 3, with what no later record says" in printed
     assert "lost: a damaged record of journal-00000001: " in printed
@@ -300,7 +313,8 @@ def test_two_engines_do_not_share_their_state(links: Engine, tmp_path: Path) -> 
     published.write_text("published\n")
     outputs = str(links.folder / "outputs")
     other = Engine.fresh(tmp_path / "other", STATE_DIR=str(links.state), OUTPUTS_DIR=outputs)
-    assert "another engine is running" in other.refused()
+    with contextlib.closing(other):
+        assert "another engine is running" in other.refused()
     assert published.exists()
     put(links, "second")
 

@@ -1,5 +1,7 @@
 """Functions' processes: what they print is under its own request, and no two of them share anything but code."""
 
+import base64
+import contextlib
 import json
 import os
 import signal
@@ -37,6 +39,9 @@ WHO = """
 import os, random, secrets, sys, time, uuid
 import boto3
 seen = []
+def asks(client):
+    key = client._request_signer._credentials.access_key
+    return [client.meta.endpoint_url, client.meta.config.retries["mode"], key]
 def handler(event, context):
     import botocore
     seen.append(event)
@@ -51,6 +56,7 @@ def handler(event, context):
         "names": sorted(name for name in os.environ), "zone": time.tzname[0], "boto3": boto3.__file__,
         "modules": [name for name in ("stack", "ministack", "gate", "names") if name in sys.modules],
         "input": sys.stdin.fileno() != 0 and os.read(0, 10).decode(), "parent": os.getppid(),
+        "asks": asks(boto3.client("dynamodb")),
     }
 """
 
@@ -132,7 +138,8 @@ def test_lines_of_requests_at_once_are_not_mixed_up(engine: Engine) -> None:
 
 
 def test_workers_share_nothing_that_one_of_them_changed(engine: Engine) -> None:
-    engine.function("who", WHO, Environment={"Variables": {"OWN": "1", "TZ": "XYZ-3"}})
+    own = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_RETRY_MODE": "adaptive"}
+    engine.function("who", WHO, Environment={"Variables": {"OWN": "1", "TZ": "XYZ-3", **own}})
     engine.function("other", WHO)
     with ThreadPoolExecutor(4) as pool:
         one = list(pool.map(lambda _: engine.invoke("who", {}), range(4)))
@@ -151,6 +158,8 @@ def test_workers_share_nothing_that_one_of_them_changed(engine: Engine) -> None:
         assert len({answer[kind] for answer in [*one, other]}) == 5
     assert {answer["zone"] for answer in one} == {"XYZ"}
     assert other["zone"] != "XYZ"
+    assert [answer["asks"] for answer in one] == [[*own.values(), "000000000000"]] * 4
+    assert other["asks"] == [engine.url, "legacy", "000000000000"]
     assert "OWN" not in other["names"]
     assert len({answer["parent"] for answer in [*one, other]}) == 1  # they are forked
 
@@ -160,14 +169,23 @@ def test_workers_share_nothing_that_one_of_them_changed(engine: Engine) -> None:
     [
         ("bundled", {"boto3/__init__.py": "bundled = True"}, {}),
         ("optimized", {}, {"PYTHONOPTIMIZE": "1"}),
+        ("models", {"models/own/2020-01-01/service-2.json": '{"metadata": {}}'}, {"AWS_DATA_PATH": "models"}),
     ],
 )
 def test_a_function_that_would_notice_the_fork_gets_a_python_of_its_own(
     engine: Engine, name: str, files: dict[str, str], variables: dict[str, str]
 ) -> None:
-    source = "import boto3, sys\ndef handler(event, context): return [hasattr(boto3, 'bundled'), sys.flags.optimize]"
+    source = """import boto3, sys
+def handler(event, context):
+    if hasattr(boto3, "bundled"):
+        return "bundled"
+    if sys.flags.optimize:
+        return "optimized"
+    session = boto3.DEFAULT_SESSION or boto3.Session()
+    return "models" if "own" in session.get_available_services() else "nothing"
+"""
     engine.function(name, source, files=files, Environment={"Variables": variables})
-    assert engine.invoke(name) == [bool(files), int(variables.get("PYTHONOPTIMIZE", 0))]
+    assert engine.invoke(name) == name
 
 
 def test_a_function_is_loaded_again_after_its_code_changed(engine: Engine) -> None:
@@ -213,25 +231,45 @@ def test_a_timed_out_function_is_ended(engine: Engine) -> None:
     until("the worker has ended", lambda: int(pid) not in engine.children())
 
 
-def test_workers_are_started_ahead_once_the_stack_is_up(own: Engine) -> None:
-    hook = own.folder / "init/ready.d/01.py"
+def start_with_a_function(engine: Engine, source: str) -> None:
+    """Start the engine with a hook that makes a function, and calls it."""
+    hook = engine.folder / "init/ready.d/01.py"
     hook.parent.mkdir(parents=True)
     hook.write_text(
         "import base64, boto3, os\n"
         "client = boto3.client('lambda', endpoint_url='http://127.0.0.1:' + os.environ['GATEWAY_PORT'])\n"
-        f"code = base64.b64decode('{__import__('base64').b64encode(own.archive({'handler.py': WHO})).decode()}')\n"
+        f"code = base64.b64decode({base64.b64encode(engine.archive({'handler.py': source}))!r})\n"
         "client.create_function(FunctionName='f', Runtime='python3.12', Role='arn:aws:iam::000000000000:role/r',"
         " Handler='handler.handler', Code={'ZipFile': code})\n"
         "client.get_waiter('function_active_v2').wait(FunctionName='f')\n"
         "client.invoke(FunctionName='f', Payload=b'{}')\n"
     )
-    own.start()
+    engine.start()
+
+
+def test_workers_are_started_ahead_once_the_stack_is_up(own: Engine) -> None:
+    start_with_a_function(own, WHO)
     until("the workers are there", lambda: len(own.children()) == AHEAD + 1)
     with http() as client, ThreadPoolExecutor(AHEAD) as pool:
         assert client.get(f"{own.url}/_ministack/ready").json()["failed"] == 0
         pids = set(pool.map(lambda _: own.invoke("f", {})["pid"], range(AHEAD)))
     assert pids <= own.children().keys()
     assert len(own.children()) == AHEAD + 1
+
+
+def test_a_stop_that_comes_while_workers_are_started_ahead_starts_nothing_more(own: Engine) -> None:
+    start_with_a_function(own, "import time\ntime.sleep(1)\ndef handler(event, context): return 1")
+    until("a second worker is being started", lambda: " ".join(own.children().values()).count("py template") == 3)
+    (template,) = own.direct_children()
+    assert own.process
+    own.process.terminate()
+    seen = set()
+    while own.process.poll() is None:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ends
+            seen |= own.direct_children()
+    assert seen <= {template}
+    assert own.process.returncode == 0
+    assert "WARNING" not in own.log
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

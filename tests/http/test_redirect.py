@@ -71,14 +71,24 @@ def test_an_expired_link_is_gone_counts_no_click_and_can_be_taken(stack: Stack, 
     assert stack.clicks(code) == 1
 
 
-@pytest.mark.parametrize(
-    "segment",
-    ["%00", "a%00b", "%0d%0aSet-Cookie:a=b", "%C3%BC", "%ff", "..%2f..", "a%20b", "%25", "x" * 65, "a;b", "$"],
-)
-def test_what_cannot_be_a_code_is_not_found(stack: Stack, segment: str) -> None:
-    with stack.http() as client:
-        answer = client.get(httpx.URL(f"{stack.url}/r/").copy_with(raw_path=f"{_path(stack)}/r/{segment}".encode()))
-    assert answer.status_code == 404
+def test_what_cannot_be_a_code_is_not_found(stack: Stack) -> None:
+    segments: list[str] = [
+        "%00",
+        "a%00b",
+        "%0d%0aSet-Cookie:a=b",
+        "%C3%BC",
+        "%ff",
+        "..%2f..",
+        "a%20b",
+        "%25",
+        "x" * 65,
+        "a;b",
+        "$",
+    ]
+    for segment in segments:
+        with stack.http() as client:
+            answer = client.get(httpx.URL(f"{stack.url}/r/").copy_with(raw_path=f"{_path(stack)}/r/{segment}".encode()))
+        assert answer.status_code == 404
 
 
 def _path(stack: Stack) -> str:

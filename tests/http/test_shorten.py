@@ -88,12 +88,13 @@ def test_a_field_that_cannot_be_used_is_named(client: httpx.Client) -> None:
         assert answer.headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "application/octet-stream"])
-def test_a_body_that_is_no_json_object_is_refused(client: httpx.Client, content_type: str) -> None:
-    for body in (b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000):
-        answer = client.post("/shorten", content=body, headers={"Content-Type": content_type})
-        assert answer.status_code == 400, body[:10]
-        assert answer.json()["error"].startswith("body "), body[:10]
+def test_a_body_that_is_no_json_object_is_refused(client: httpx.Client) -> None:
+    content_types: list[str] = ["application/json", "application/octet-stream"]
+    for content_type in content_types:
+        for body in (b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000):
+            answer = client.post("/shorten", content=body, headers={"Content-Type": content_type})
+            assert answer.status_code == 400, body[:10]
+            assert answer.json()["error"].startswith("body "), body[:10]
 
 
 def test_a_link_of_this_api_is_refused(stack: Stack, client: httpx.Client) -> None:

@@ -12,7 +12,7 @@ from .table import Table
 from .tokens import NOW, SECRET
 
 # HYPOTHESIS_PROFILE=search looks further: other examples each time, and many more.
-settings.register_profile("ci", max_examples=60, derandomize=True, deadline=None, database=None)
+settings.register_profile("ci", max_examples=25, derandomize=True, deadline=None, database=None)
 settings.register_profile(
     "search", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )

@@ -17,9 +17,8 @@ def urls() -> ModuleType:
     return function.modules["urls"]
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
+def test_an_ascii_url_is_kept_to_the_letter(urls: ModuleType) -> None:
+    each_url: list[str] = [
         "http://example.com",
         "https://example.com/",
         "HTTPS://EXAMPLE.COM/Path",
@@ -46,16 +45,13 @@ def urls() -> ModuleType:
         "https://example.com/\"<>^`{|}'()*,;=~$",
         "https://example.com/https://example.org/",
         "https://example.com/".ljust(2048, "x"),
-    ],
-    ids=lambda url: url[:50],
-)
-def test_an_ascii_url_is_kept_to_the_letter(urls: ModuleType, url: str) -> None:
-    assert urls.checked_url(url) == url
+    ]
+    for url in each_url:
+        assert urls.checked_url(url) == url
 
 
-@pytest.mark.parametrize(
-    ("url", "stored"),
-    [
+def test_another_url_is_stored_in_ascii(urls: ModuleType) -> None:
+    cases: list[tuple[str, str]] = [
         ("https://example.com/größe", "https://example.com/gr%C3%B6%C3%9Fe"),
         ("https://example.com/%20ö%zz", "https://example.com/%20%C3%B6%zz"),
         ("https://example.com/?q=ö&r=%26#ö", "https://example.com/?q=%C3%B6&r=%26#%C3%B6"),
@@ -68,16 +64,14 @@ def test_an_ascii_url_is_kept_to_the_letter(urls: ModuleType, url: str) -> None:
         ("http://0x7f.1/ö", "http://0x7f.1/%C3%B6"),
         ("http://xn--zz--a.example/ö", "http://xn--zz--a.example/%C3%B6"),
         ("https://Bücher.Example./x", "https://xn--bcher-kva.example./x"),
-    ],
-)
-def test_another_url_is_stored_in_ascii(urls: ModuleType, url: str, stored: str) -> None:
-    assert urls.checked_url(url) == stored
-    assert urls.checked_url(stored) == stored
+    ]
+    for url, stored in cases:
+        assert urls.checked_url(url) == stored
+        assert urls.checked_url(stored) == stored
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
+def test_a_url_that_is_not_absolute_http_is_refused(urls: ModuleType) -> None:
+    each_url: list[str] = [
         "",
         "example.com",
         "/path",
@@ -106,16 +100,14 @@ def test_another_url_is_stored_in_ascii(urls: ModuleType, url: str, stored: str)
         "ws://example.com/",
         "blob:https://example.com/x",
         "view-source:https://example.com/",
-    ],
-)
-def test_a_url_that_is_not_absolute_http_is_refused(urls: ModuleType, url: str) -> None:
-    with pytest.raises(urls.InvalidUrl, match=r"^must be an absolute http or https URL with a host$"):
-        urls.checked_url(url)
+    ]
+    for url in each_url:
+        with pytest.raises(urls.InvalidUrl, match=r"^must be an absolute http or https URL with a host$"):
+            urls.checked_url(url)
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
+def test_a_host_or_port_that_cannot_be_is_refused(urls: ModuleType) -> None:
+    each_url: list[str] = [
         "http://example.com:x/",
         "http://example.com:-1/",
         "http://example.com:65536/",
@@ -144,17 +136,14 @@ def test_a_url_that_is_not_absolute_http_is_refused(urls: ModuleType, url: str) 
         "http://example.com[::1]/",
         "http://bücher[::1]/",
         "http://℀.example/",
-    ],
-    ids=lambda url: url[:50],
-)
-def test_a_host_or_port_that_cannot_be_is_refused(urls: ModuleType, url: str) -> None:
-    with pytest.raises(urls.InvalidUrl, match=r"^must have a valid host and port$"):
-        urls.checked_url(url)
+    ]
+    for url in each_url:
+        with pytest.raises(urls.InvalidUrl, match=r"^must have a valid host and port$"):
+            urls.checked_url(url)
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
+def test_a_host_that_standards_disagree_on_is_refused_in_plain_words(urls: ModuleType) -> None:
+    each_host: list[str] = [
         "straße.example",
         "FAẞ.example",
         "βόλος.example",
@@ -185,56 +174,57 @@ def test_a_host_or_port_that_cannot_be_is_refused(urls: ModuleType, url: str) ->
         "1.אבג.example",
         "evil.example⁄.good.example",
         "evil.example∕.good.example",
-    ],
-)
-def test_a_host_that_standards_disagree_on_is_refused_in_plain_words(urls: ModuleType, host: str) -> None:
-    with pytest.raises(urls.InvalidUrl, match=r"^must have a host in ASCII: write it in punycode \(xn--\.\.\.\)$"):
-        urls.checked_url(f"https://{host}/")
+    ]
+    for host in each_host:
+        with pytest.raises(urls.InvalidUrl, match=r"^must have a host in ASCII: write it in punycode \(xn--\.\.\.\)$"):
+            urls.checked_url(f"https://{host}/")
 
 
-@pytest.mark.parametrize("lookalike", "℀℁℅／？＃＠：")
-def test_a_lookalike_of_a_delimiter_does_not_end_the_host(urls: ModuleType, lookalike: str) -> None:
-    with pytest.raises(urls.InvalidUrl):
-        urls.checked_url(f"https://evil.example{lookalike}.good.example/")
+def test_a_lookalike_of_a_delimiter_does_not_end_the_host(urls: ModuleType) -> None:
+    for lookalike in "℀℁℅／？＃＠：":
+        with pytest.raises(urls.InvalidUrl):
+            urls.checked_url(f"https://evil.example{lookalike}.good.example/")
 
 
-@pytest.mark.parametrize("joiner", "\u200c\u200d")
-def test_a_joiner_is_refused(urls: ModuleType, joiner: str) -> None:
-    with pytest.raises(urls.InvalidUrl):
-        urls.checked_url(f"https://क्{joiner}ष.example/")
+def test_a_joiner_is_refused(urls: ModuleType) -> None:
+    for joiner in "\u200c\u200d":
+        with pytest.raises(urls.InvalidUrl):
+            urls.checked_url(f"https://क्{joiner}ष.example/")
 
 
-@pytest.mark.parametrize("character", [*map(chr, range(0x21)), *map(chr, range(0x7F, 0xA1)), *"\u2028\u3000\ud800\\"])
-@pytest.mark.parametrize("template", ["{}https://example.com/", "https://exam{}ple.com/", "https://example.com/{}"])
-def test_spaces_and_control_characters_are_refused(urls: ModuleType, character: str, template: str) -> None:
-    with pytest.raises(urls.InvalidUrl, match=r"^must not have spaces, backslashes or control characters$"):
-        urls.checked_url(template.format(character))
+def test_spaces_and_control_characters_are_refused(urls: ModuleType) -> None:
+    characters: list[str] = [*map(chr, range(0x21)), *map(chr, range(0x7F, 0xA1)), *"\u2028\u3000\ud800\\"]
+    templates: list[str] = ["{}https://example.com/", "https://exam{}ple.com/", "https://example.com/{}"]
+    for character in characters:
+        for template in templates:
+            with pytest.raises(urls.InvalidUrl, match=r"^must not have spaces, backslashes or control characters$"):
+                urls.checked_url(template.format(character))
 
 
-@pytest.mark.parametrize(
-    "url", ["http://user@example.com/", "http://user:pw@example.com/", "http://good.example@evil/"]
-)
-def test_credentials_are_refused(urls: ModuleType, url: str) -> None:
-    with pytest.raises(urls.InvalidUrl, match="credentials"):
-        urls.checked_url(url)
+def test_credentials_are_refused(urls: ModuleType) -> None:
+    each_url: list[str] = ["http://user@example.com/", "http://user:pw@example.com/", "http://good.example@evil/"]
+    for url in each_url:
+        with pytest.raises(urls.InvalidUrl, match="credentials"):
+            urls.checked_url(url)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://%65xample.com/", "http://[fe80::1%25eth0]/", "http://example.com%2F@evil.com/"]
-)
-def test_a_percent_sign_in_the_host_is_refused(urls: ModuleType, url: str) -> None:
-    with pytest.raises(urls.InvalidUrl):
-        urls.checked_url(url)
+def test_a_percent_sign_in_the_host_is_refused(urls: ModuleType) -> None:
+    each_url: list[str] = ["http://%65xample.com/", "http://[fe80::1%25eth0]/", "http://example.com%2F@evil.com/"]
+    for url in each_url:
+        with pytest.raises(urls.InvalidUrl):
+            urls.checked_url(url)
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["https://example.com/".ljust(2049, "x"), "https://example.com/" + "ö" * 339, f"https://{'ö' * 2041}", "x" * 10**6],
-    ids=lambda url: f"{url[:24]}... ({len(url)})",
-)
-def test_a_url_that_is_too_long_as_it_is_stored_is_refused(urls: ModuleType, url: str) -> None:
-    with pytest.raises(urls.InvalidUrl, match=r"^must be at most 2048 characters"):
-        urls.checked_url(url)
+def test_a_url_that_is_too_long_as_it_is_stored_is_refused(urls: ModuleType) -> None:
+    each_url: list[str] = [
+        "https://example.com/".ljust(2049, "x"),
+        "https://example.com/" + "ö" * 339,
+        f"https://{'ö' * 2041}",
+        "x" * 10**6,
+    ]
+    for url in each_url:
+        with pytest.raises(urls.InvalidUrl, match=r"^must be at most 2048 characters"):
+            urls.checked_url(url)
 
 
 def test_percent_encoding_may_fill_the_length(urls: ModuleType) -> None:
@@ -248,9 +238,8 @@ def called_by(host: str | None) -> Event:
     return event
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
+def test_a_link_of_this_api_leads_back(urls: ModuleType) -> None:
+    each_url: list[str] = [
         "http://127.0.0.1:4566/_aws/execute-api/5407c0de/dev/r/mine",
         "http://localhost:4566/_aws/execute-api/5407c0de/dev/r/mine?q#f",
         "https://tunnel.example/_aws/execute-api/5407c0de/dev/r/mine",
@@ -262,16 +251,15 @@ def called_by(host: str | None) -> Event:
         "https://5407C0DE.Execute-Api.us-east-1.amazonaws.com/dev/r/mine",
         "http://5407c0de.execute-api.localhost.localstack.cloud:4566/dev/r/mine",
         "http://5407c0de.execute-api.localhost.localstack.cloud:4566/r/mine",
-    ],
-)
-@pytest.mark.parametrize("host", ["127.0.0.1:4566", "links.example", None])
-def test_a_link_of_this_api_leads_back(urls: ModuleType, url: str, host: str | None) -> None:
-    assert urls.leads_back(urls.checked_url(url), called_by(host))
+    ]
+    each_host: list[str | None] = ["127.0.0.1:4566", "links.example", None]
+    for url in each_url:
+        for host in each_host:
+            assert urls.leads_back(urls.checked_url(url), called_by(host))
 
 
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [
+def test_a_link_of_the_host_that_was_called_leads_back(urls: ModuleType) -> None:
+    cases: list[tuple[str, str]] = [
         ("links.example", "https://links.example/r/mine"),
         ("links.example", "https://links.example/dev/r/mine"),
         ("links.example", "https://LINKS.example/r/mine"),
@@ -291,16 +279,14 @@ def test_a_link_of_this_api_leads_back(urls: ModuleType, url: str, host: str | N
         ("192.0.2.1", "http://0xc0.0.513/r/mine"),
         ("192.0.2.1", "http://[::ffff:192.0.2.1]/r/mine"),
         ("links.example:8443", "https://links.example:08443/r/mine"),
-    ],
-)
-def test_a_link_of_the_host_that_was_called_leads_back(urls: ModuleType, host: str, url: str) -> None:
-    assert urls.leads_back(urls.checked_url(url), called_by(host))
+    ]
+    for host, url in cases:
+        assert urls.leads_back(urls.checked_url(url), called_by(host))
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
-@pytest.mark.parametrize(
-    "same",
-    [
+def test_a_link_of_this_machine_leads_back_by_any_of_its_names(urls: ModuleType) -> None:
+    each_host: list[str] = ["127.0.0.1", "localhost", "[::1]"]
+    sames: list[str] = [
         *(
             "127.0.0.1",
             "127.1",
@@ -314,21 +300,21 @@ def test_a_link_of_the_host_that_was_called_leads_back(urls: ModuleType, host: s
         ),
         *("localhost", "LocalHost", "localhost.", "api.localhost", "0.0.0.0", "0", "0x"),
         *("[::1]", "[0:0:0:0:0:0:0:1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]"),
-    ],
-)
-def test_a_link_of_this_machine_leads_back_by_any_of_its_names(urls: ModuleType, host: str, same: str) -> None:
-    assert urls.leads_back(urls.checked_url(f"http://{same}:4566/r/mine"), called_by(f"{host}:4566"))
-    assert not urls.leads_back(urls.checked_url(f"http://{same}:3000/r/mine"), called_by(f"{host}:4566"))
+    ]
+    for host in each_host:
+        for same in sames:
+            assert urls.leads_back(urls.checked_url(f"http://{same}:4566/r/mine"), called_by(f"{host}:4566"))
+            assert not urls.leads_back(urls.checked_url(f"http://{same}:3000/r/mine"), called_by(f"{host}:4566"))
 
 
-@pytest.mark.parametrize("other", ["128.0.0.1", "127.0.0.1.5", "256.1", "0x7g.1", "08.1", "4294967296", "[::2]", "a.b"])
-def test_another_machine_is_not_taken_for_this_one(urls: ModuleType, other: str) -> None:
-    assert not urls.leads_back(urls.checked_url(f"http://{other}:4566/r/mine"), called_by("127.0.0.1:4566"))
+def test_another_machine_is_not_taken_for_this_one(urls: ModuleType) -> None:
+    others: list[str] = ["128.0.0.1", "127.0.0.1.5", "256.1", "0x7g.1", "08.1", "4294967296", "[::2]", "a.b"]
+    for other in others:
+        assert not urls.leads_back(urls.checked_url(f"http://{other}:4566/r/mine"), called_by("127.0.0.1:4566"))
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
+def test_any_other_url_does_not_lead_back(urls: ModuleType) -> None:
+    each_url: list[str] = [
         "https://example.com/r/mine",
         "https://links.example/",
         "https://links.example/shorten",
@@ -346,7 +332,6 @@ def test_another_machine_is_not_taken_for_this_one(urls: ModuleType, other: str)
         "https://00000000.execute-api.us-east-1.amazonaws.com/dev/r/mine",
         "https://5407c0de.s3.amazonaws.com/dev/r/mine",
         "https://example.com/5407c0de.execute-api.us-east-1.amazonaws.com/r/mine",
-    ],
-)
-def test_any_other_url_does_not_lead_back(urls: ModuleType, url: str) -> None:
-    assert not urls.leads_back(urls.checked_url(url), called_by("links.example"))
+    ]
+    for url in each_url:
+        assert not urls.leads_back(urls.checked_url(url), called_by("links.example"))

@@ -174,7 +174,7 @@ def opinion(name: str, message: bytes, signature: bytes) -> bool:
     return True
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@settings(max_examples=8 * settings().max_examples, deadline=None, derandomize=True, database=None)
 @given(
     name=st.sampled_from(["2048", *SIZES]),
     signer=st.sampled_from(["2048", *SIZES]),

@@ -240,7 +240,7 @@ HEADERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=2000, deadline=None, derandomize=True, database=None)
+@settings(max_examples=8 * settings().max_examples, deadline=None, derandomize=True, database=None)
 @given(
     claims=CLAIMS,
     header=HEADERS,
