@@ -307,7 +307,7 @@ class Journal:
         while True:
             time.sleep(SYNC_EVERY)
             try:
-                self._sync()
+                self.sync()
                 self._fold()
             except OSError as error:
                 self.log(f"the journal in {self.folder} cannot be kept: {error}")
@@ -325,7 +325,8 @@ class Journal:
             os.fsync(old)
             os.close(old)
 
-    def _sync(self) -> None:
+    def sync(self) -> None:
+        """Have everything that is appended on disk now."""
         with self.guard:
             if not self.dirty:
                 return

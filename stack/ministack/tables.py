@@ -169,9 +169,11 @@ class Tables:
     def write_entries(self, stores: "tuple[str, ...] | list[str]") -> None:
         """Write down what is new beside the items, and new tables with their items; raise FullError."""
         now = {(name, scope): value for name, scope, value in names.entries(stores)}
+        tables_changed = False
         for key in [key for key in self.written if key[0] in stores and key not in now]:
             self._append([[ENTRY, key[0], *key[1], None]])
             del self.written[key]
+            tables_changed |= key[0] == "_tables"
         for (name, scope), entry in now.items():
             value = _value(name, entry)
             before = self.written.get((name, scope))
@@ -190,6 +192,9 @@ class Tables:
             if changes:
                 self._append(changes)
             self.written[name, scope] = value
+            tables_changed |= name == "_tables"
+        if tables_changed:
+            self.remember()  # without it, the items of a table whose own record is damaged could not be restored
 
     def close(self) -> None:
         """Have everything on disk; raise FullError or OSError."""
@@ -200,13 +205,14 @@ class Tables:
             self.remember()
 
     def remember(self) -> None:
-        """Note, apart from the journal, how far it has come, and everything but the items."""
+        """Note, apart from the journal, how far it has come on disk, and everything but the items."""
         if self.known is None:
             return
         entries = [[ENTRY, name, *scope, json.loads(value)] for (name, scope), value in self.written.items()]
         counts = {scope[2]: names.count(table) for _, scope, table in names.entries(["_tables"])}
         draft = self.known.with_suffix(".draft")
         try:
+            self.journal.sync()
             draft.parent.mkdir(exist_ok=True)
             draft.write_bytes(dump({"sequence": self.journal.sequence, "items": counts, "entries": entries}))
             draft.replace(self.known)
