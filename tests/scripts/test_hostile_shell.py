@@ -1,6 +1,7 @@
 """Shells that are set up for other work: no variable, rc file or folder name changes what the scripts do."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from session import session
 
 README = (CHECKOUT / "README.md").read_text()
 DEVELOP = (CHECKOUT / "docs/develop.md").read_text()
+INTERACTIVE = shutil.which("zsh") or "bash"
 DEAD = "http://127.0.0.1:9"  # nothing listens there
 PROXIES = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), DEAD)
 SHELLS: dict[str, dict[str, str | None]] = {  # None: not set
@@ -62,6 +64,7 @@ SHELLS: dict[str, dict[str, str | None]] = {  # None: not set
         "LC_ALL": "tr_TR.UTF-8",
     },
 }
+PASTED_INTO = {"curl --noproxy": "a company's", "httpx": "a company's", "status.sh --env": "a cloud engineer's"}
 FILES = {
     "tmp/.keep": "",
     ".curlrc": f"fail\ninclude\nproxy = {DEAD}\n",
@@ -98,7 +101,7 @@ class Hostile(Project):
 
     @property
     def home(self) -> Path:
-        return self.folder.parent / "my home"
+        return self.folder.parents[1] / "my home"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -108,12 +111,13 @@ class Hostile(Project):
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
-    """A stack that was started from all of the shells at once, in a folder with a space and a letter beyond ASCII."""
-    folder = tmp_path_factory.mktemp("hostile") / "wörk in progress"
+    """A stack that was started from all of the shells at once, in a folder whose name has all that needs care."""
+    folder = tmp_path_factory.mktemp("hostile") / 'it\'s a "wörk" $HOME'
     for name, text in FILES.items():
-        path = folder / "my home" / name
+        path = folder.parent / "my home" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    folder.mkdir()
     copy = Project.copy(folder)
     everything = {name: value for shell in SHELLS.values() for name, value in shell.items() if value is not None}
     project = Hostile(copy.folder, {**copy.settings, "OUTPUTS_DIR": str(copy.folder / "outputs")}, everything)
@@ -123,17 +127,26 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
         yield project
     finally:
         project.shell = everything
-        project.down()
+        project.down("--wipe")
         os.umask(umask)
+    assert not (project.state / "data").exists()
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture
 def shell(hostile: Hostile, request: pytest.FixtureRequest) -> Hostile:
     """The stack, from one of the shells."""
     hostile.shell = SHELLS[request.param]
     return hostile
 
 
+def from_shell(name: str) -> pytest.MarkDecorator:
+    """Run a test from this shell, and from the others only in a search."""
+    shells = [one if one == name else pytest.param(one, marks=pytest.mark.search) for one in SHELLS]
+    return pytest.mark.parametrize("shell", shells, indirect=True)
+
+
+@pytest.mark.search  # as dev.sh does
+@pytest.mark.parametrize("shell", SHELLS, indirect=True)
 def test_up_redeploys(shell: Hostile) -> None:
     done = shell.run("scripts/up.sh")
     assert done.returncode == 0, done.stderr
@@ -141,24 +154,28 @@ def test_up_redeploys(shell: Hostile) -> None:
     assert "hijacked" not in done.stdout + done.stderr
 
 
+@from_shell("a cloud engineer's")
 def test_status_says_that_the_api_answers(shell: Hostile) -> None:
     printed = shell.check("scripts/status.sh")
     assert "healthy: the API answers" in printed
     assert f"{shell.engine}\n" in printed
 
 
+@from_shell("a company's")
 def test_smoke_passes(shell: Hostile) -> None:
     printed = shell.check("scripts/smoke.sh")
     assert printed.startswith(f"==> {shell.stack.url}\n")
     assert printed.endswith("==> all as it should be\n")
 
 
+@from_shell("a cloud engineer's")
 def test_logs_show_a_request(shell: Hostile) -> None:
     shell.stack.follow("hostile")
     with session(shell, "scripts/logs.sh", "redirect") as follower:
         follower.shows("GET /r/{code}")
 
 
+@pytest.mark.parametrize("shell", SHELLS, indirect=True)
 def test_sign_token_prints_a_token_and_nothing_else(shell: Hostile) -> None:
     done = shell.run("scripts/sign-token.py", "user-7")
     said = [line for line in done.stderr.splitlines() if "setlocale" not in line]  # which pyenv's own python3 says
@@ -166,6 +183,7 @@ def test_sign_token_prints_a_token_and_nothing_else(shell: Hostile) -> None:
     assert jwt.decode(done.stdout.strip(), DEFAULTS["JWT_SECRET"], algorithms=["HS256"])["sub"] == "user-7"
 
 
+@from_shell("a cloud engineer's")
 def test_dev_redeploys_what_is_saved(shell: Hostile) -> None:
     handler = shell.folder / "lambdas/redirect/handler.py"
     with session(shell, "scripts/dev.sh") as developer:
@@ -177,6 +195,7 @@ def test_dev_redeploys_what_is_saved(shell: Hostile) -> None:
     assert answers(shell.engine)
 
 
+@from_shell("a company's")
 def test_test_starts_pytest(shell: Hostile) -> None:
     """The suite itself drops what is hostile from its own environment."""
     done = subprocess.run(
@@ -186,7 +205,15 @@ def test_test_starts_pytest(shell: Hostile) -> None:
     assert (done.stdout + done.stderr).startswith("pytest ")
 
 
-@pytest.mark.parametrize("block", ["curl --noproxy", "httpx", "status.sh --env"])
+@pytest.mark.parametrize(
+    ("block", "shell"),
+    [
+        pytest.param(block, shell, marks=[] if shell == PASTED_INTO[block] else pytest.mark.search)
+        for block in PASTED_INTO
+        for shell in SHELLS
+    ],
+    indirect=["shell"],
+)
 def test_the_readmes_commands_work_as_they_are_pasted(shell: Hostile, block: str) -> None:
     section = README[README.index("## Call it") : README.index("## Change a function")]
     section += DEVELOP[DEVELOP.index("## Call the API") : DEVELOP.index("## Deploy to another")]
@@ -199,7 +226,7 @@ def test_the_readmes_commands_work_as_they_are_pasted(shell: Hostile, block: str
     python = [str(shell.folder / ".venv/bin/python"), "-c"]
     interactive = {name: value for name, value in shell.environment.items() if not name.startswith(("PYTHON", "BASH"))}
     done = subprocess.run(
-        [*(python if language == "python" else ["bash", "-c"]), code],
+        [*(python if language == "python" else [INTERACTIVE, "-c"]), code],
         cwd=shell.folder,
         env=interactive,
         capture_output=True,

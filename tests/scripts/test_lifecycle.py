@@ -9,18 +9,23 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from project import CHECKOUT, DEFAULTS, Project, Stack, answers, aws, free_port, until
+import builds
+from project import CHECKOUT, DEFAULTS, Project, answers, aws, free_port, until
 from session import session
 from stack import outputs
-from stack.engine.folder import StateDir
+from stack.commands.engines import Engines
+from stack.engine.embedded import make_outputs
+from stack.engine.folder import Running, StateDir
+from stack.errors import DeployError
 
 LINK = {"long_url": "https://example.com/", "code": "kept"}
 NO_DOCKER = "tcp://127.0.0.1:1"
@@ -31,15 +36,32 @@ def bare(tmp_path: Path) -> Iterator[Project]:
     """A copy of the checkout with nothing running, and no Docker engine in sight."""
     project = Project.copy(tmp_path, DOCKER_HOST=NO_DOCKER)
     yield project
-    project.run("scripts/down.sh")
+    project.discard()
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project whose engine the tests start and stop as they like; it is not running before or after each."""
+def disk() -> Iterator[Path | None]:
+    """A disk for the state of an engine, which a test may fill; None where none can be mounted."""
+    with small_disk("64m") as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, disk: Path | None) -> Iterator[Project]:
+    """A project whose engine the tests start and stop as they like."""
     project = Project.copy(tmp_path_factory.mktemp("kept"), DOCKER_HOST=NO_DOCKER)
+    if disk:
+        project.settings["STATE_DIR"] = str(disk / "all")
     yield project
-    project.run("scripts/down.sh")
+    project.discard()
+
+
+@pytest.fixture
+def running(kept: Project) -> Project:
+    """The same project with its engine up, which only the tests that stopped it have to pay for."""
+    if StateDir(kept.state).running() is None:
+        kept.up()
+    return kept
 
 
 def tree(folder: Path) -> dict[str, str | None]:
@@ -68,29 +90,34 @@ FOREIGN: dict[str, Callable[[Path], Path]] = {
     "a folder with a data folder in it": lambda folder: folder / "project",
     "a symlink": lambda folder: folder / "link",
     "a file": lambda folder: folder / "notes.txt",
+    "the root folder": lambda _: Path("/"),
 }
 
 
 @pytest.mark.parametrize("what", FOREIGN)
-def test_a_state_dir_that_is_not_the_engines_is_refused_and_left_as_it_is(bare: Project, what: str) -> None:
-    home = bare.folder.parent / "home"
+def test_a_state_dir_that_is_not_the_engines_is_refused_and_left_as_it_is(tmp_path: Path, what: str) -> None:
     for name in ("data", "tmp", "project/data", "project/tmp", "empty"):
-        (home / name).mkdir(parents=True)
+        (tmp_path / name).mkdir(parents=True)
     for name in ("data/thesis.txt", "tmp/draft.txt", "notes.txt", "project/data/a.json", "project/tmp/b"):
-        (home / name).write_text("mine")
-    (home / "link").symlink_to(home / "empty")
-    before = tree(home)
-    state = str(FOREIGN[what](home))
+        (tmp_path / name).write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    before = tree(tmp_path)
+    state = StateDir(FOREIGN[what](tmp_path))
+    for use in (state.claim, state.wipe):
+        with pytest.raises(DeployError, match=f"^STATE_DIR {re.escape(str(state.path))} "):
+            use()
+        assert tree(tmp_path) == before
+    assert state.running() is None
+
+
+def test_up_and_wipe_refuse_a_state_dir_with_other_things_and_down_has_nothing_to_stop(bare: Project) -> None:
+    home = bare.folder.parent / "home"
+    (home / "data").mkdir(parents=True)
+    (home / "data/thesis.txt").write_text("mine")
     for command in (["scripts/down.sh", "--wipe"], ["scripts/up.sh"]):
-        assert f"STATE_DIR {state} " in refusal(bare, *command, STATE_DIR=state)
-        assert tree(home) == before
-    assert bare.check("scripts/down.sh", STATE_DIR=state) == "==> down\n"
-    assert tree(home) == before
-
-
-def test_the_root_folder_is_refused(bare: Project) -> None:
-    assert "STATE_DIR / has things in it" in refusal(bare, "scripts/down.sh", "--wipe", STATE_DIR="/")
-    assert "STATE_DIR / has things in it" in refusal(bare, "scripts/up.sh", STATE_DIR="/")
+        assert f"STATE_DIR {home} has things in it" in refusal(bare, *command, STATE_DIR=str(home))
+    assert bare.check("scripts/down.sh", STATE_DIR=str(home)) == "==> down\n"
+    assert tree(home) == {"data": None, "data/thesis.txt": "mine"}
 
 
 def earlier_version(folder: Path) -> None:
@@ -102,111 +129,41 @@ def earlier_version(folder: Path) -> None:
     (folder / "engine.lock").write_text("99999999 4566\n")
 
 
-def test_wipe_deletes_the_data_of_an_earlier_version(bare: Project) -> None:
-    earlier_version(bare.state)
-    assert "the data of the embedded engine is wiped" in bare.check("scripts/down.sh", "--wipe")
-    assert not (bare.state / "data").exists()
-
-
-def test_an_empty_state_dir_setting_is_the_default_one(bare: Project) -> None:
-    earlier_version(bare.folder / ".state")
-    printed = bare.check("scripts/down.sh", "--wipe", STATE_DIR="")
+def test_wipe_says_what_it_deleted_and_that_without_docker_a_volume_may_be_left(bare: Project) -> None:
+    earlier_version(bare.folder / ".state")  # which an empty STATE_DIR means
+    volume = re.compile(r"^==> warning: .*: a Docker volume may still hold links of this stack", re.MULTILINE)
+    printed = bare.check("scripts/down.sh", "--wipe", STATE_DIR="", ENGINE="")
     assert f"the data of the embedded engine is wiped ({bare.folder / '.state/data'})" in printed
+    assert volume.search(printed)
     assert not (bare.folder / ".state/data").exists()
+    for engine in ("", "docker"):
+        printed = bare.check("scripts/down.sh", "--wipe", STATE_DIR="", ENGINE=engine)
+        assert volume.search(printed)
+        assert "wiped" not in printed
+        assert "no data" not in printed
 
 
-def test_wipe_follows_no_symlink_and_keeps_what_it_does_not_know(bare: Project) -> None:
-    precious = bare.folder.parent / "precious"
+def test_wipe_follows_no_symlink_and_keeps_what_it_does_not_know(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.txt").write_text("mine")
-    earlier_version(bare.state)
-    bare.check("scripts/down.sh", "--wipe")
-    (bare.state / "notes.txt").write_text("mine")
-    (bare.state / "data/dynamodb").mkdir(parents=True)
-    (bare.state / "data/dynamodb/link").symlink_to(precious)
-    bare.check("scripts/down.sh", "--wipe")
-    assert (bare.state / "notes.txt").read_text() == "mine"
-    for name, script in (("data", "--wipe"), ("tmp", "--wipe"), ("tmp", "")):
-        (bare.state / name).symlink_to(precious)
-        command = ["scripts/down.sh", "--wipe"] if script else ["scripts/up.sh"]
-        assert f"{bare.state / name} is not a folder that the engine made" in refusal(bare, *command)
-        (bare.state / name).unlink()
+    state = StateDir(tmp_path / "state")
+    state.claim()
+    (state.path / "notes.txt").write_text("mine")
+    (state.data / "dynamodb").mkdir(parents=True)
+    (state.data / "dynamodb/link").symlink_to(precious)
+    assert state.wipe()
+    assert not state.data.exists()
+    assert (state.path / "notes.txt").read_text() == "mine"
+    for name, use in (("data", state.wipe), ("tmp", state.wipe), ("tmp", state.new_temporary)):
+        (state.path / name).symlink_to(precious)
+        with pytest.raises(DeployError, match=f"^{state.path / name} is not a folder that the engine made"):
+            use()
+        (state.path / name).unlink()
     assert tree(precious) == {"thesis.txt": "mine"}
 
 
-def test_files_of_the_users_in_the_engines_folders_are_left(bare: Project) -> None:
-    bare.up()
-    bare.down()
-    mine = [bare.state / name for name in ("tmp/draft.txt", "tmp/project/a.py", "data/notes.json", "data/thesis.txt")]
-    for path in mine:
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("mine")
-    for end in (bare.down, bare.kill):
-        bare.up()
-        end()
-        assert [path.read_text() for path in mine] == ["mine"] * len(mine)
-    assert f"{bare.state / 'data/thesis.txt'} is not something that the engine made" in refusal(
-        bare, "scripts/down.sh", "--wipe"
-    )
-    (bare.state / "data/thesis.txt").unlink()
-    bare.check("scripts/down.sh", "--wipe")
-    assert not (bare.state / "data/dynamodb").exists()
-    assert (bare.state / "tmp/draft.txt").read_text() == "mine"
-
-
-def test_of_the_outputs_only_our_own_files_are_removed(kept: Project) -> None:
-    ours, foreign = (".api_id.4711", ".api_url.12"), ("notes.txt", ".api_id.backup", "api_id.old")
-    kept.up()
-    for name in (*ours, *foreign):
-        (kept.outputs / name).write_text("x")
-    kept.down()
-    assert {path.name for path in kept.outputs.iterdir()} == set(foreign)
-    for name in foreign:
-        (kept.outputs / name).unlink()
-
-
-# What is said
-
-
-def test_wipe_says_what_it_did(kept: Project) -> None:
-    kept.up()
-    kept.down()
-    assert "the data of the embedded engine is wiped" in kept.check("scripts/down.sh", "--wipe")
-    assert "wiped" not in kept.check("scripts/down.sh", "--wipe")
-
-
-@pytest.mark.parametrize("engine", ["", "docker"])
-def test_wipe_without_docker_says_that_a_volume_may_be_left(bare: Project, engine: str) -> None:
-    printed = bare.check("scripts/down.sh", "--wipe", ENGINE=engine)
-    assert re.search(r"^==> warning: .*: a Docker volume may still hold links of this stack", printed, re.MULTILINE)
-    assert "wiped" not in printed
-    assert "no data" not in printed
-
-
-def test_engine_limits_down_to_that_engine(kept: Project) -> None:
-    kept.up()
-    printed = kept.check("scripts/down.sh", "--wipe", ENGINE="docker")
-    assert f"still listens on port {kept.settings['HOST_PORT']}: with ENGINE=docker this stops no other" in printed
-    assert answers(kept.engine)
-    kept.down()
-    assert "the data of the embedded engine is wiped" in kept.check("scripts/down.sh", "--wipe", ENGINE="embedded")
-
-
-def test_down_goes_on_to_its_end_when_nobody_reads_what_it_says(kept: Project) -> None:
-    kept.up()
-    read, write = os.pipe()
-    os.close(read)
-    with os.fdopen(write, "w") as nobody:
-        done = subprocess.run(
-            ["scripts/down.sh"], cwd=kept.folder, env=kept.environment, stdout=nobody, stderr=subprocess.PIPE, text=True
-        )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert not answers(kept.engine)
-
-
-@pytest.mark.parametrize("script", ["scripts/up.sh", "scripts/down.sh"])
-def test_an_unknown_engine_is_refused_with_the_choices(bare: Project, script: str) -> None:
-    assert refusal(bare, script, ENGINE="dcoker") == "error: ENGINE is 'dcoker': use docker or embedded"
+# What keeps it from starting
 
 
 def docker_that(folder: Path, version: str, compose: str) -> str:
@@ -228,29 +185,21 @@ DOCKERS = {
 
 
 @pytest.mark.parametrize("case", DOCKERS)
-def test_up_says_why_it_does_not_use_docker(bare: Project, case: str) -> None:
+def test_the_reason_not_to_use_docker_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     version, compose, reason = DOCKERS[case]
-    path = docker_that(bare.folder.parent, version, compose)
-    line = refusal(bare, "scripts/up.sh", ENGINE="docker", PATH=path)
-    assert line == f"error: {reason}: fix that, or use ENGINE=embedded scripts/up.sh"
-    (bare.folder / "lambdas/redirect/handler.py").write_text("def f(:\n")  # the first line is all that is asked for
-    done = bare.run("scripts/up.sh", ENGINE="", PATH=path)
+    monkeypatch.setenv("PATH", docker_that(tmp_path, version, compose))
+    with pytest.raises(DeployError) as refused:
+        Engines.from_environment({**DEFAULTS, "ENGINE": "docker"}).choose()
+    assert str(refused.value) == f"{reason}: fix that, or use ENGINE=embedded scripts/up.sh"
     release = DEFAULTS["MINISTACK_IMAGE"].partition(":")[2]
-    assert done.stdout.splitlines()[0] == f"==> MiniStack {release}, embedded ({reason})"
-    bare.down()
+    chosen = Engines.from_environment({**DEFAULTS, "ENGINE": ""}).choose()
+    assert chosen == ("embedded", f"MiniStack {release}, embedded ({reason})")
 
 
-def test_up_ends_with_what_is_next_in_eight_lines(kept: Project) -> None:
-    printed = kept.check("scripts/up.sh")
-    assert printed.splitlines()[0].endswith(", embedded (ENGINE=embedded)")
-    end = printed[printed.index("\nThe API is up: ") :].splitlines()
-    assert len(end) <= 8
-    for script in ("smoke.sh", "dev.sh", "down.sh"):
-        assert f"scripts/{script}" in end[-1]
-    kept.down()
-
-
-# What keeps it from starting
+def test_up_without_the_docker_that_was_asked_for_is_refused(bare: Project) -> None:
+    version, compose, reason = DOCKERS["old"]
+    line = refusal(bare, "scripts/up.sh", ENGINE="docker", PATH=docker_that(bare.folder.parent, version, compose))
+    assert line == f"error: {reason}: fix that, or use ENGINE=embedded scripts/up.sh"
 
 
 def test_a_port_in_use_is_named_with_a_way_out(bare: Project) -> None:
@@ -261,27 +210,35 @@ def test_a_port_in_use_is_named_with_a_way_out(bare: Project) -> None:
         assert "still listens on port" in bare.check("scripts/down.sh")
 
 
-@pytest.mark.parametrize("name", ["STATE_DIR", "OUTPUTS_DIR"])
-def test_a_folder_that_cannot_be_made_is_named(bare: Project, name: str) -> None:
-    (bare.folder.parent / "file").touch()
-    line = refusal(bare, "scripts/up.sh", **{name: str(bare.folder.parent / "file/folder")})
-    assert f"error: {name} {bare.folder.parent / 'file/folder'} " in line
-    assert not answers(bare.engine)
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file/folder"
+    with pytest.raises(DeployError, match=f"^STATE_DIR {folder} "):
+        StateDir(folder).claim()
+    with pytest.raises(DeployError, match=f"^OUTPUTS_DIR {folder} "):
+        make_outputs(folder)
+
+
+def test_damaged_state_is_named_once(bare: Project) -> None:
+    earlier_version(bare.state)
+    saved = bare.state / "data/iam.json"
+    saved.write_text("{")
+    done = bare.run("scripts/up.sh")
+    assert done.returncode == 1
+    assert (done.stdout + done.stderr).count(str(saved)) == 1
+    assert "==> ready" not in done.stdout
 
 
 @contextlib.contextmanager
-def small_disk(size: str) -> Iterator[Path]:
+def small_disk(size: str) -> Iterator[Path | None]:
     folder = Path(tempfile.mkdtemp())
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True)
-    if mounted.returncode != 0:
-        folder.rmdir()
-        pytest.skip("only root on Linux may mount a small disk")
     try:
         (folder / "all").mkdir()
-        yield folder
+        yield folder if mounted.returncode == 0 else None
     finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-        folder.rmdir()
+        subprocess.run(["umount", "--lazy", folder], check=mounted.returncode == 0, capture_output=True)
+        shutil.rmtree(folder)
 
 
 def fill(disk: Path) -> None:
@@ -291,74 +248,83 @@ def fill(disk: Path) -> None:
             file.write(bytes(4096))
 
 
-@pytest.fixture
-def full_disk() -> Iterator[Path]:
-    """A disk of one megabyte, all of it used."""
-    with small_disk("1m") as disk:
-        fill(disk)
-        yield disk
+# A start that is ended
 
 
-@pytest.mark.parametrize("name", ["STATE_DIR", "OUTPUTS_DIR"])
-def test_a_full_disk_is_named(project: Project, full_disk: Path, name: str) -> None:
-    folder = full_disk / "all"
-    project.settings[name] = str(folder)
-    done = project.run("scripts/up.sh")
-    assert done.returncode == 1
-    assert re.search(rf"^error: .*{name}", done.stdout + done.stderr, re.MULTILINE), done
-    assert re.search("(No space left on device|is full)", done.stdout + done.stderr)
-    assert "free some space" in done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    assert not published(project)
-    project.down()
-
-
-def test_links_are_followed_on_a_disk_that_has_become_full(project: Project) -> None:
-    with small_disk("64m") as disk:
-        project.settings["STATE_DIR"] = str(disk / "all")
-        stack = project.up()
-        stack.shorten(LINK)
-        fill(disk)
-
-        def counts_a_click() -> bool:
-            before = stack.clicks("kept")
-            assert stack.follow("kept").status_code == HTTPStatus.FOUND
-            return stack.clicks("kept") > before
-
-        until("the journal's last block is full", lambda: not counts_a_click())
-        counted = stack.clicks("kept")
-        new = {"long_url": f"https://example.com/{'x' * 1000}", "code": "new"}
-        assert stack.shorten(new).status_code == HTTPStatus.INTERNAL_SERVER_ERROR
-        status = project.run("scripts/status.sh")
-        assert status.returncode == 1
-        assert "cannot be written to (No space left on device): writes are refused" in status.stdout
-        (line,) = [line for line in status.stdout.splitlines() if "the click is not counted" in line]
-        assert "No space left on device" in line
-        line = refusal(project, "scripts/down.sh")
-        assert "the engine has stopped, but not everything could be saved" in line
-        assert "No space left on device" in line
-        (project.outputs / "api_id").write_text("of a killed engine\n")
-        assert "is full" in refusal(project, "scripts/up.sh")
-        assert not published(project)
-        (disk / "filler").unlink()
-        stack = project.up()
-        assert stack.clicks("kept") == counted
-        assert stack.row("new") is None
-        assert stack.follow("kept").status_code == HTTPStatus.FOUND
-        project.down()
-
-
-def test_folders_with_spaces_and_quotes_work(tmp_path: Path) -> None:
-    folder = tmp_path / 'it\'s a "test" $HOME ü'
-    folder.mkdir()
-    project = Project.copy(folder)
+def found(engine: str, service: str, operation: str, member: str) -> bool:
     try:
-        assert project.up().shorten(LINK).status_code == HTTPStatus.CREATED
-        project.down()
-        assert project.up().follow("kept").status_code == HTTPStatus.FOUND
-    finally:
-        project.down("--wipe")
-    assert not (project.state / "data").exists()
+        return bool(getattr(aws(engine, service), operation)()[member])
+    except (BotoCoreError, ClientError):
+        return False  # it is not up yet
+
+
+MOMENTS: dict[str, Callable[[Project], bool]] = {
+    "started": lambda project: StateDir(project.state).running() is not None,
+    "serving": lambda project: answers(project.engine),
+    "table": lambda project: found(project.engine, "dynamodb", "list_tables", "TableNames"),
+    "API": lambda project: found(project.engine, "apigatewayv2", "get_apis", "Items"),
+    "function": lambda project: found(project.engine, "lambda", "list_functions", "Functions"),
+    "outputs": lambda project: published(project),
+}
+
+
+def works(project: Project) -> None:
+    """Ask the stack, which has to answer rightly, and to stay published."""
+    code = f"mine-{free_port()}"
+    assert project.stack.shorten({**LINK, "code": code}).status_code == HTTPStatus.CREATED
+    assert project.stack.follow(code).status_code == HTTPStatus.FOUND
+    assert published(project)
+
+
+def end_a_start(project: Project, moment: str, ending: str) -> None:
+    """Start the stack, and end that at a moment."""
+    with session(project, "scripts/up.sh") as window:
+        until(f"{moment} is there", lambda: MOMENTS[moment](project), look_every=0.005)
+        match ending:
+            case "Ctrl-C":
+                assert window.interrupt() != 0 or moment == "outputs"
+                if moment != "outputs":
+                    until("no engine is left", lambda: StateDir(project.state).running() is None)
+                    assert not published(project)
+            case "down.sh":
+                project.down()
+                assert StateDir(project.state).running() is None
+                assert not published(project)
+            case "kill the engine":
+                os.kill(project.pid(), signal.SIGKILL)
+            case "kill everything":
+                os.killpg(window.process.pid, signal.SIGKILL)  # not the engine, which goes on
+        window.process.wait(60)
+    assert "Traceback" not in window.printed
+
+
+def test_starts_that_are_ended_one_after_the_other_are_followed_by_two_at_once_that_work(kept: Project) -> None:
+    end_a_start(kept, "started", "Ctrl-C")
+    end_a_start(kept, "function", "kill the engine")  # its hook may go on
+    end_a_start(kept, "API", "down.sh")
+    end_a_start(kept, "serving", "kill everything")
+    assert re.search(r"\d+ \d+", (kept.state / "engine.lock").read_text())
+    os.kill(kept.pid(), signal.SIGINT)  # both wait for the end of this engine
+    with ThreadPoolExecutor() as windows:
+        ended = [*windows.map(lambda _: kept.run("scripts/up.sh"), range(2))]
+    assert [done.returncode for done in ended] == [0, 0], ended
+    works(kept)
+
+
+@pytest.mark.search
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("ending", ["Ctrl-C", "down.sh", "kill the engine", "kill everything"])
+def test_a_start_that_is_ended_at_any_moment_is_followed_by_one_that_works(
+    project: Project, moment: str, ending: str
+) -> None:
+    project.settings["DOCKER_HOST"] = NO_DOCKER
+    end_a_start(project, moment, ending)
+    project.up()
+    works(project)
+    if ending == "kill everything":
+        assert re.search(r"\d+ \d+", (project.state / "engine.lock").read_text())
+    project.down()
+    assert not published(project)
 
 
 # One engine at a time
@@ -379,19 +345,23 @@ while True:
 """
 
 
-def test_asking_who_runs_never_disturbs_a_start(kept: Project) -> None:
-    kept.up()
-    kept.down()
+def test_asking_who_runs_never_disturbs_a_start(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    state.claim()
     loops = [
-        subprocess.Popen([sys.executable, "-c", code, kept.state], cwd=CHECKOUT) for code in (ASK_ON_AND_ON, ASK_SLOWLY)
+        subprocess.Popen([sys.executable, "-c", code, tmp_path], cwd=CHECKOUT) for code in (ASK_ON_AND_ON, ASK_SLOWLY)
     ]
     try:
+        until("it is asked slowly", (tmp_path / "engine.lock").exists)
         for _ in range(4):
-            kept.up()
-            assert StateDir(kept.state).running() is not None
-            assert kept.run("scripts/status.sh").returncode == 0
-            kept.down()
-            assert StateDir(kept.state).running() is None
+            with state.lock() as engine:  # what a start does, and then its engine
+                os.write(engine, b"4711 4566\n")
+                for _ in range(15):  # longer than each of those who ask takes
+                    assert state.running() == Running(4711, 4566)
+                    time.sleep(0.01)
+            for _ in range(15):
+                assert state.running() is None
+                time.sleep(0.01)
         assert [loop.poll() for loop in loops] == [None, None]
     finally:
         for loop in loops:
@@ -399,175 +369,132 @@ def test_asking_who_runs_never_disturbs_a_start(kept: Project) -> None:
             loop.wait()
 
 
-def test_up_waits_for_an_engine_that_is_being_stopped(bare: Project) -> None:
-    bare.up()
-    for _ in range(3):
-        os.kill(bare.pid(), signal.SIGTERM)
-        assert bare.up().shorten({"long_url": LINK["long_url"]}).status_code == HTTPStatus.CREATED
+def test_outputs_of_another_stack_that_is_up_are_left_to_it(running: Project) -> None:
+    url = running.stack.url
+    other = Project.at(running.folder, running.folder.parent / "other", OUTPUTS_DIR=str(running.outputs))
+    line = refusal(other, "scripts/up.sh")
+    assert f"OUTPUTS_DIR {running.outputs} is used by the stack on port {running.settings['HOST_PORT']}" in line
+    other.down("--wipe")
+    assert running.stack.url == url
 
 
-def test_damaged_state_is_named_once(bare: Project) -> None:
-    bare.up()
-    bare.down()
-    saved = bare.state / "data/iam.json"
-    saved.write_text("{")
-    done = bare.run("scripts/up.sh")
-    assert done.returncode == 1
-    assert (done.stdout + done.stderr).count(str(saved)) == 1
-    assert "==> ready" not in done.stdout
-    saved.unlink()
+def test_an_engine_on_another_port_is_named(running: Project) -> None:
+    line = refusal(running, "scripts/up.sh", HOST_PORT=str(free_port()))
+    assert f"is running on port {running.settings['HOST_PORT']}" in line
 
 
-def test_two_at_once_start_one_engine(bare: Project) -> None:
-    windows: list[subprocess.CompletedProcess[str]] = []
-    threads = [threading.Thread(target=lambda: windows.append(bare.run("scripts/up.sh"))) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def test_engine_limits_down_to_that_engine(running: Project) -> None:
+    printed = running.check("scripts/down.sh", "--wipe", ENGINE="docker")
+    assert f"still listens on port {running.settings['HOST_PORT']}: with ENGINE=docker this stops no other" in printed
+    assert answers(running.engine)
+
+
+def test_a_build_waits_for_one_that_a_killed_engine_left(running: Project) -> None:
+    with session(running, "scripts/up.sh") as window:
+        with outputs.turn(running.outputs):
+            window.shows("table       shortlinks")
+            with pytest.raises(subprocess.TimeoutExpired):
+                window.process.wait(2)
+            assert "function  " not in window.printed
+        assert window.process.wait(60) == 0
+    assert "function  " in window.printed
+
+
+# What it leaves
+
+
+def test_a_full_disk_is_named(running: Project) -> None:
+    with small_disk("1m") as full:
+        if full is None:
+            pytest.skip("only root on Linux may mount a small disk")
+        fill(full)
+        with pytest.raises(DeployError, match=r"^STATE_DIR .* \(No space left on device: .*\): free some space"):
+            StateDir(full / "all").claim()
+        error = builds.run(running, settings={"OUTPUTS_DIR": str(full / "all")}).error
+        assert re.search(r"^the outputs folder .* \(No space left on device\): free some space .*OUTPUTS_DIR", error)
+        assert list((full / "all").iterdir()) == []
+
+
+def test_links_are_followed_on_a_disk_that_has_become_full(running: Project, disk: Path | None) -> None:
+    if disk is None:
+        pytest.skip("only root on Linux may mount a small disk")
+    stack = running.stack
+    stack.shorten({**LINK, "code": "full"})
+    fill(disk)
+
+    def counts_a_click() -> bool:
+        before = stack.clicks("full")
+        assert stack.follow("full").status_code == HTTPStatus.FOUND
+        return stack.clicks("full") > before
+
     try:
-        assert [done.returncode for done in windows] == [0, 0, 0], windows
-        created = [done for done in windows if re.search(r"^  table .* created ", done.stdout, re.MULTILINE)]
-        assert len(created) == 1
-        assert bare.stack.shorten(LINK).status_code == HTTPStatus.CREATED
+        until("the journal's last block is full", lambda: not counts_a_click())
+        counted = stack.clicks("full")
+        new = {"long_url": f"https://example.com/{'x' * 1000}", "code": "new"}
+        assert stack.shorten(new).status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+        status = running.run("scripts/status.sh")
+        assert status.returncode == 1
+        assert "cannot be written to (No space left on device): writes are refused" in status.stdout
+        (line,) = [line for line in status.stdout.splitlines() if "the click is not counted" in line]
+        assert "No space left on device" in line
+        line = refusal(running, "scripts/down.sh")
+        assert "the engine has stopped, but not everything could be saved" in line
+        assert "No space left on device" in line
+        (running.outputs / "api_id").write_text("of a killed engine\n")
+        assert "is full" in refusal(running, "scripts/up.sh")
+        assert not published(running)
     finally:
-        bare.down()
-    until("nothing is left of any engine", lambda: not answers(bare.engine))
+        (disk / "filler").unlink()
+    stack = running.up()
+    assert stack.clicks("full") == counted
+    assert stack.row("new") is None
+    assert stack.follow("full").status_code == HTTPStatus.FOUND
 
 
-def test_outputs_of_another_stack_that_is_up_are_left_to_it(kept: Project) -> None:
-    stack = kept.up()
-    other = Project.at(kept.folder, kept.folder.parent / "other", OUTPUTS_DIR=str(kept.outputs))
-    other.settings["DOCKER_HOST"] = NO_DOCKER
-    try:
-        line = refusal(other, "scripts/up.sh")
-        assert f"OUTPUTS_DIR {kept.outputs} is used by the stack on port {kept.settings['HOST_PORT']}" in line
-        other.down()
-        other.down("--wipe")
-        assert kept.stack.url == stack.url
-    finally:
-        kept.down()
-    assert not published(kept)
+def test_down_leaves_what_is_not_ours_and_up_takes_the_state_of_an_earlier_version_over(running: Project) -> None:
+    running.stack.shorten({**LINK, "code": "before"})
+    ours, foreign = (".api_id.4711", ".api_url.12"), {"notes.txt", ".api_id.backup", "api_id.old"}
+    for name in (*ours, *foreign):
+        (running.outputs / name).write_text("x")
+    read, write = os.pipe()
+    os.close(read)
+    command = [running.folder / "scripts/down.sh"]
+    with os.fdopen(write, "w") as nobody:  # reads what it says, and yet it goes on to its end
+        done = subprocess.run(command, env=running.environment, stdout=nobody, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not answers(running.engine)
+    assert {path.name for path in running.outputs.iterdir()} == foreign
+    (running.state / ".shortener").unlink()
+    mine = files_of_the_users(running)
+    assert running.up().follow("before").status_code == HTTPStatus.FOUND
+    assert [path.read_text() for path in mine] == ["mine"] * len(mine)
 
 
-def test_an_engine_on_another_port_is_named(kept: Project) -> None:
-    kept.up()
-    try:
-        line = refusal(kept, "scripts/up.sh", HOST_PORT=str(free_port()))
-        assert f"is running on port {kept.settings['HOST_PORT']}" in line
-    finally:
-        kept.down()
+def files_of_the_users(project: Project) -> list[Path]:
+    """Put files of somebody else into the engine's folders."""
+    mine = [
+        project.state / name for name in ("tmp/draft.txt", "tmp/project/a.py", "data/notes.json", "data/thesis.txt")
+    ]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    return mine
 
 
-# When the outputs go, and how it comes back
-
-
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-def test_outputs_go_when_the_engine_is_told_to_stop(kept: Project, ending: signal.Signals) -> None:
-    stack = kept.up()
-    code = f"until-{ending.name.lower()}"
-    stack.shorten({**LINK, "code": code})
-    os.kill(kept.pid(), ending)
-    until("the engine is gone", lambda: StateDir(kept.state).running() is None)
-    assert not published(kept)
-    assert kept.up().follow(code).status_code == HTTPStatus.FOUND
-    kept.down()
-
-
-def test_after_a_kill_nobody_claims_that_it_is_up(kept: Project) -> None:
-    kept.up()
-    kept.kill()
-    assert published(kept)  # nobody was there to withdraw them
+def test_after_a_kill_nobody_claims_that_it_is_up_and_a_wipe_leaves_the_users_files(running: Project) -> None:
+    mine = files_of_the_users(running)
+    running.kill()
+    assert published(running)  # nobody was there to withdraw them
     for script in ("scripts/status.sh", "scripts/smoke.sh"):
-        done = kept.run(script)
+        done = running.run(script)
         assert done.returncode == 1
         assert "healthy" not in done.stdout
         assert not re.search(r"^ok ", done.stdout, re.MULTILINE)
-    (kept.folder / "lambdas/redirect/handler.py").rename(kept.folder / "handler.py")
-    assert kept.run("scripts/up.sh").returncode == 1
-    assert not published(kept)  # they went when the engine booted
-    (kept.folder / "handler.py").rename(kept.folder / "lambdas/redirect/handler.py")
-    kept.up()
-    kept.kill()
-    kept.down()
-    assert not published(kept)
-
-
-def found(engine: str, service: str, operation: str, member: str) -> bool:
-    try:
-        return bool(getattr(aws(engine, service), operation)()[member])
-    except (BotoCoreError, ClientError):
-        return False  # it is not up yet
-
-
-MOMENTS: dict[str, Callable[[Project], bool]] = {
-    "started": lambda project: StateDir(project.state).running() is not None,
-    "serving": lambda project: answers(project.engine),
-    "table": lambda project: found(project.engine, "dynamodb", "list_tables", "TableNames"),
-    "API": lambda project: found(project.engine, "apigatewayv2", "get_apis", "Items"),
-    "function": lambda project: found(project.engine, "lambda", "list_functions", "Functions"),
-    "outputs": lambda project: published(project),
-}
-
-
-def comes_back(project: Project) -> Stack:
-    """Bring the stack up and return it; it has to answer rightly, and to stay published."""
-    stack = project.up()
-    code = f"mine-{free_port()}"
-    assert stack.shorten({**LINK, "code": code}).status_code == HTTPStatus.CREATED
-    assert stack.follow(code).status_code == HTTPStatus.FOUND
-    assert published(project)
-    return stack
-
-
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("ending", ["Ctrl-C", "down.sh", "kill the engine", "kill everything"])
-def test_a_start_that_is_ended_at_any_moment_is_followed_by_one_that_works(
-    project: Project, moment: str, ending: str
-) -> None:
-    project.settings["DOCKER_HOST"] = NO_DOCKER
-    with session(project, "scripts/up.sh") as window:
-        until(f"{moment} is there", lambda: MOMENTS[moment](project), look_every=0.005)
-        match ending:
-            case "Ctrl-C":
-                assert window.interrupt() != 0 or moment == "outputs"
-                if moment != "outputs":
-                    until("no engine is left", lambda: StateDir(project.state).running() is None)
-                    assert not published(project)
-            case "down.sh":
-                project.down()
-                assert StateDir(project.state).running() is None
-                assert not published(project)
-            case "kill the engine":
-                os.kill(project.pid(), signal.SIGKILL)
-            case "kill everything":
-                os.killpg(window.process.pid, signal.SIGKILL)  # not the engine, which goes on
-        window.process.wait(60)
-    assert "Traceback" not in window.printed
-    comes_back(project)
-    if ending == "kill everything":
-        assert re.search(r"\d+ \d+", (project.state / "engine.lock").read_text())
-    project.down()
-    assert not published(project)
-
-
-def test_a_build_waits_for_one_that_a_killed_engine_left(kept: Project) -> None:
-    kept.up()
-    try:
-        with outputs.turn(kept.outputs):
-            build = subprocess.Popen([kept.folder / "scripts/up.sh"], env=kept.environment, stdout=subprocess.PIPE)
-            with pytest.raises(subprocess.TimeoutExpired):
-                build.communicate(timeout=5)
-        build.communicate()
-        assert build.returncode == 0
-    finally:
-        kept.down()
-
-
-def test_an_earlier_versions_state_is_taken_over(kept: Project) -> None:
-    kept.up().shorten({**LINK, "code": "before"})
-    kept.down()
-    (kept.state / ".shortener").unlink()
-    shutil.rmtree(kept.state / "tmp")
-    assert kept.up().follow("before").status_code == HTTPStatus.FOUND
-    kept.down()
+    running.down()
+    assert not published(running)
+    assert [path.read_text() for path in mine] == ["mine"] * len(mine)
+    assert f"{mine[-1]} is not something that the engine made" in refusal(running, "scripts/down.sh", "--wipe")
+    mine[-1].unlink()
+    assert "the data of the embedded engine is wiped" in running.check("scripts/down.sh", "--wipe")
+    assert not (running.state / "data/dynamodb").exists()
+    assert mine[0].read_text() == "mine"

@@ -50,6 +50,13 @@ def test_an_empty_variable_means_the_default_whatever_the_files_say(tmp_path: Pa
     assert loaded == DEFAULTS | {"JWT_ISSUER": "me"}
 
 
+def test_a_value_of_the_environment_wins_over_env_local_and_that_over_env(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("JWT_ISSUER=a\nJWT_AUDIENCE=a\nJWT_SECRET=a\n")
+    (tmp_path / ".env.local").write_text("# mine\nJWT_SECRET='another one'  # of 11 bytes\n\nJWT_ISSUER=b\n")
+    loaded = dotenv.load({"JWT_ISSUER": "c"}, tmp_path)
+    assert loaded == DEFAULTS | {"JWT_ISSUER": "c", "JWT_AUDIENCE": "a", "JWT_SECRET": "another one"}
+
+
 def test_no_env_at_all_means_the_defaults(tmp_path: Path) -> None:
     assert dotenv.load({}, tmp_path) == DEFAULTS
 
@@ -84,6 +91,12 @@ def test_the_engine_is_given_a_setting_as_it_is_written() -> None:
     given = settings.for_engine()
     assert (given["CORS_ALLOW_ORIGINS"], given["HOST_PORT"]) == ("https://a.example,https://b.example", "4566")
     assert "LOCALSTACK_AUTH_TOKEN" not in given
+
+
+def test_a_secret_of_ones_own_that_is_short_is_warned_of() -> None:
+    (warning,) = Settings.from_environment({"JWT_SECRET": "short"}).warnings()
+    assert warning.startswith("JWT_SECRET is shorter than the 32 bytes")
+    assert Settings.from_environment({}).warnings() == []
 
 
 # JWT_SECRET is J here. Compose reads most of these, but not as a person would who wrote them.

@@ -1,5 +1,6 @@
 """The scripts' own packages: where they go, and what happens to a .venv that is there already."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -40,9 +41,9 @@ def venv(project: Project) -> Path:
 
 
 def forget_probe(project: Project) -> None:
-    uninstall = [str(venv(project) / "bin/python"), "-m", "pip", "uninstall", "--yes", "--quiet", "probe"]
-    subprocess.run(uninstall, check=True, env=project.environment)
-    (venv(project) / "installed-dev").unlink()
+    for path in venv(project).glob("lib/python*/site-packages/probe*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (venv(project) / "installed-dev").unlink(missing_ok=True)
 
 
 def has_probe(project: Project) -> bool:
@@ -50,17 +51,25 @@ def has_probe(project: Project) -> bool:
     return done.returncode == 0
 
 
-def test_packages_go_into_a_venv_of_the_users_whatever_pip_is_told_elsewhere(project: Project, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv(project)], check=True)  # as uv makes them
-    mine = venv(project) / "mine"
-    mine.touch()
-    assert "adding pip to .venv" in project.check("scripts/probe.sh")
+def test_packages_go_into_the_scripts_own_venv_whatever_pip_is_told_elsewhere(project: Project, tmp_path: Path) -> None:
+    pipless = tmp_path / "python"  # whose venvs have no pip, as those that uv makes
+    pipless.write_text(f'#!/bin/sh\n[ "$2" != venv ] || set -- "$@" --without-pip\nexec {sys.executable} "$@"\n')
+    pipless.chmod(0o755)
+    venv(project).mkdir()
+    for name in ("made-by-these-scripts", "half"):  # … and were interrupted
+        (venv(project) / name).touch()
+    for said in (("making .venv", "adding pip to .venv"), ()):
+        done = project.run("scripts/probe.sh", PYTHON=str(pipless), PIP_FIND_LINKS=str(tmp_path))
+        assert done.returncode == 1
+        assert all(line in done.stdout for line in said)
+        assert "No matching distribution found" in done.stderr
+        assert done.stderr.endswith("error: pip could not install these packages: is PyPI reachable?\n")
+    assert not (venv(project) / "half").exists()
+    (venv(project) / "made-by-these-scripts").rename(venv(project) / "mine")  # from here on it is the user's
     (tmp_path / "pip.conf").write_text("[install]\nuser = true\ntarget = /nonexistent/target\n")
     everywhere_else = (
-        {"PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "1"},
-        {"PIP_TARGET": "/nonexistent/target"},
-        {"PIP_PREFIX": "/nonexistent/prefix", "PIP_ROOT": "/nonexistent/root"},
-        {"PYTHONHOME": "/nonexistent/home", "PYTHONUSERBASE": "/nonexistent/base"},
+        {"PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "1", "PYTHONHOME": "/nonexistent/home"},
+        {"PIP_TARGET": "/nonexistent/target", "PIP_PREFIX": "/nonexistent/prefix", "PIP_ROOT": "/nonexistent/root"},
         {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")},
     )
     for own in everywhere_else:
@@ -68,7 +77,7 @@ def test_packages_go_into_a_venv_of_the_users_whatever_pip_is_told_elsewhere(pro
         project.check("scripts/probe.sh", **own)
         assert has_probe(project), own
     assert project.check("scripts/probe.sh") == ""  # nothing is left to do
-    assert mine.exists()
+    assert (venv(project) / "mine").exists()
     assert not Path("/nonexistent").exists()
 
 
@@ -80,10 +89,6 @@ def test_a_venv_that_cannot_be_used_is_left_as_it_is_unless_the_scripts_made_it(
     assert done.stderr.startswith("error: .venv was not made by these scripts")
     assert "move it away" in done.stderr
     assert [path.name for path in venv(project).iterdir()] == ["mine"]
-
-    (venv(project) / "mine").rename(venv(project) / "made-by-these-scripts")  # … and were interrupted
-    assert "making .venv" in project.check("scripts/probe.sh")
-    assert has_probe(project)
 
 
 def test_a_dangling_link_is_left_as_it_is(project: Project) -> None:
