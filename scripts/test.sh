@@ -19,4 +19,5 @@ case " $* " in *" --browser "*) browser=browser ;; esac
 case " $* " in *" --localstack "*) tests/localstack/stand-in-image.sh && set -- --numprocesses=1 "$@" ;; esac
 need embedded dev debug cognito client test ${compose:+"$compose"} ${browser:+"$browser"}
 .venv/bin/python -m stack.commands.packages
+unset PYTHONDONTWRITEBYTECODE # each worker, and each engine, would compile everything anew
 exec .venv/bin/python -m pytest "$@"

@@ -167,7 +167,7 @@ class Project:
         for name in COPIED:
             source = CHECKOUT / name
             if source.is_dir():
-                shutil.copytree(source, checkout / name, ignore=shutil.ignore_patterns("__pycache__", ".packages"))
+                shutil.copytree(source, checkout / name, ignore=shutil.ignore_patterns(".packages"))
             else:
                 shutil.copy(source, checkout / name)
         (checkout / ".venv").symlink_to(CHECKOUT / ".venv")

@@ -43,12 +43,12 @@ def main(arguments: list[str]) -> None:
         sys.stdout.flush()
         os._exit(0)  # whatever the services started
     settings = Settings.from_environment(os.environ)
-    starter = workers.set_up()
     tables = None
     if os.environ.get("PERSIST_STATE") == "1":
         tables = state.open_tables(folder, lambda: _withdraw(settings))
         tables.follow()
         names.restore_services_with(lambda: state.restore_services(folder))
+    starter = workers.set_up()
     names.find_hooks_in(str(PROJECT / "init"), HOOKS_IN_IMAGE)
     names.give_each_request_one_id()
     unsaved: list[str] = []

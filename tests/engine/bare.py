@@ -20,7 +20,7 @@ from project import CHECKOUT, INHERITED, NO_LIMITS, TLS, answers, aws, free_port
 # Runs the engine for each line of arguments, in a fork, so that MiniStack is imported once.
 RUNS = """
 import os, signal, sys
-import stack.engine.__main__ as engine
+import stack.ministack.__main__ as engine
 for arguments in sys.stdin:
     if (pid := os.fork()) == 0:
         try:
@@ -48,7 +48,7 @@ class Engine:
 
     @classmethod
     def fresh(cls, folder: Path, **settings: str) -> "Engine":
-        shutil.copytree(CHECKOUT / "stack", folder / "stack", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(CHECKOUT / "stack", folder / "stack")
         (folder / "outputs").mkdir()
         return cls(folder, settings=settings)
 
