@@ -17,10 +17,22 @@ from stack.aws_errors import EXPLAINED, explain
 from stack.checks import check
 from stack.commands.status import Report, look_at_all
 from stack.definition import DEFINITION
-from stack.deploy import build
+from stack.deploy import build, loading
 from stack.deploy import remove as removal
+from stack.deploy.package import Package
 from stack.model import Definition, Function
 from stack.settings import Settings
+
+LOAD = loading.check
+LOADED: set[tuple[str, ...]] = set()
+
+
+def load_once(name: str, package: Package, environment: Mapping[str, str]) -> None:
+    """Load a function's code once: what has been loaded, with the same environment, can be loaded again."""
+    loaded = (name, package.sha256, *(f"{one}={environment[one]}" for one in environment if one != "AWS_ENDPOINT_URL"))
+    if loaded not in LOADED:
+        LOAD(name, package, environment)
+        LOADED.add(loaded)
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,7 @@ def run(
     error = ""
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setattr(Settings, "lambdas", lambdas or project.folder / "lambdas")
+        patch.setattr(loading, "check", load_once)
         try:
             definition = definition.prefixed(read.name_prefix)
             check(definition)

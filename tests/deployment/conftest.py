@@ -1,14 +1,57 @@
-"""A stack for all tests of a file that change it and bring it back."""
+"""One engine for all tests that build: each of them finds the whole stack on it, or nothing."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
-from project import Project
+import builds
+from project import Project, answers
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+@pytest.fixture(scope="session")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A stack that is up, whose resources and engine the tests change and empty as they like."""
     with Project.standing(tmp_path_factory.mktemp("built")) as project:
         yield project
+
+
+@pytest.fixture
+def bare(standing: Project) -> Iterator[Project]:
+    """An engine with nothing in it, before the test and after it."""
+    if not answers(standing.engine):
+        standing.up()
+    builds.empty(standing)
+    yield standing
+    if answers(standing.engine):
+        builds.empty(standing)
+
+
+@pytest.fixture
+def built(standing: Project) -> Project:
+    """A stack that is up. The test brings it back, or empties the engine."""
+    if not answers(standing.engine):
+        standing.up()
+    if not (standing.outputs / "api_id").exists():
+        builds.empty(standing)
+        builds.succeed(standing)
+    return standing
+
+
+@pytest.fixture
+def spoilt(built: Project) -> Iterator[Project]:
+    """A stack that is up, and that the test need not bring back."""
+    yield built
+    if answers(built.engine):
+        builds.empty(built)
+
+
+@pytest.fixture
+def desk(spoilt: Project) -> Iterator[Project]:
+    """A stack that is up, and to whose checkout the test may add functions."""
+    definition, lambdas = spoilt.folder / "stack/definition.py", spoilt.folder / "lambdas"
+    source, folders = definition.read_text(), {*lambdas.iterdir()}
+    yield spoilt
+    definition.write_text(source)
+    for folder in {*lambdas.iterdir()} - folders:
+        shutil.rmtree(folder)

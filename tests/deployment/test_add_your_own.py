@@ -12,10 +12,13 @@ import httpx
 import pytest
 
 import builds
-from project import CHECKOUT, TLS, Project, Stack
-from session import session
+from project import CHECKOUT, DEFAULTS, TLS, Project, Stack
 from stack.definition import DEFINITION
+from stack.deploy import loading, package
+from stack.deploy.build import warnings
+from stack.errors import PackageError
 from stack.model import Function, Route, Table
+from stack.settings import Settings
 
 # Under another name, for a user may have followed the page in this checkout.
 PAGE = (CHECKOUT / "docs/add-your-own.md").read_text().replace("notes", "jottings")
@@ -43,24 +46,8 @@ def handler(event, context):
         return {"statusCode": 404}
     return {"statusCode": 200, "body": json.dumps({"clicks": int(link["click_count"]["N"])})}
 '''
-ENTRY = '        Function("recipe", (Route("GET /recipe/{code}"),), reads=("shortlinks",)),\n'
 KEY = "GET /recipe/{code}"
 LINK = {"long_url": "https://example.com/", "code": "counted"}
-
-
-def edit_definition(project: Project, old: str, new: str) -> None:
-    path = project.folder / "stack/definition.py"
-    text = path.read_text()
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new))
-
-
-def add(project: Project) -> None:
-    """Add the function ``recipe``."""
-    folder = project.folder / "lambdas/recipe"
-    folder.mkdir()
-    (folder / "handler.py").write_text(HANDLER)
-    project.define(ENTRY)
 
 
 def seen(stack: Stack) -> tuple[set[str], set[str], set[str]]:
@@ -87,45 +74,6 @@ def get(stack: Stack, path: str) -> httpx.Response:
     return httpx.get(f"{stack.url}{path}", verify=TLS)
 
 
-def test_the_recipe_adds_a_function_and_taking_it_back_removes_all_of_it(project: Project) -> None:
-    before = seen(project.up())
-    stack = project.stack
-    stack.shorten(LINK)
-    stack.follow("counted")
-    by_hand = {"ApiId": stack.api_id, "RouteKey": "GET /by-hand"}
-    stack.client("apigatewayv2").create_route(**by_hand)
-
-    add(project)
-    printed = project.check("scripts/up.sh")
-    assert re.search(rf"route +{re.escape(KEY)} +created", printed)
-    answer = get(stack, "/recipe/counted")
-    assert (answer.status_code, answer.json()) == (200, {"clicks": 1})
-    assert get(stack, "/recipe/unknown").status_code == 404
-    routes, integrated, functions = seen(stack)
-    assert (routes, integrated, functions) == (
-        before[0] | {KEY, "GET /by-hand"},
-        before[1] | {"recipe"},
-        before[2] | {"recipe"},
-    )
-    assert len(policy(stack, "recipe")) == 1
-    assert "removed" not in project.check("scripts/up.sh")
-
-    edit_definition(project, ENTRY, "")
-    printed = project.check("scripts/up.sh")
-    assert "warning: lambdas/recipe is not deployed: it has no Function in stack/definition.py" in printed
-    removed = [line.split()[:2] for line in printed.splitlines() if " removed " in line]
-    assert removed == [
-        ["route", "GET"],
-        ["integration", "recipe"],
-        ["function", "recipe"],
-        ["role", "shortener-recipe-us-east-1"],
-    ]
-    assert seen(stack) == (before[0] | {"GET /by-hand"}, *before[1:])
-    assert get(stack, "/recipe/counted").json() == {"message": "Not Found"}
-    assert policy(stack, "recipe") == []
-    assert stack.follow("counted").status_code == 302
-
-
 def write(folder: Path, name: str, source: str) -> None:
     (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / name / "handler.py").write_text(source)
@@ -137,50 +85,71 @@ def lambdas(tmp_path: Path) -> Path:
     return Path(shutil.copytree(CHECKOUT / "lambdas", tmp_path / "lambdas", ignore=shutil.ignore_patterns("__py*")))
 
 
-RECIPE_ENTRY = Function("recipe", (Route(KEY),), reads=("shortlinks",))
+RECIPE = Function("recipe", (Route(KEY),), reads=("shortlinks",))
 
 
-def test_a_route_that_is_taken_from_a_function_goes_with_its_integration_and_permission(
+def test_an_entry_adds_a_function_and_taking_it_back_or_its_routes_removes_all_that_belongs_to_them(
     built: Project, lambdas: Path
 ) -> None:
-    write(lambdas, "recipe", HANDLER)
-    builds.succeed(built, builds.with_function(RECIPE_ENTRY), lambdas)
     stack = built.stack
-    assert len(policy(stack, "recipe")) == 1
-    done = builds.succeed(built, builds.with_function(replace(RECIPE_ENTRY, routes=())), lambdas)
-    assert done.changes("removed") == {("route", KEY), ("integration", "recipe"), ("permission", "recipe")}
-    assert "recipe" in seen(stack)[2]
-    assert policy(stack, "recipe") == []
-    builds.succeed(built)
-
-
-def test_a_function_under_a_new_name_takes_its_routes_along(built: Project, lambdas: Path) -> None:
-    write(lambdas, "recipe", HANDLER)
-    write(lambdas, "figures", HANDLER)
-    builds.succeed(built, builds.with_function(RECIPE_ENTRY), lambdas)
-    stack = built.stack
+    before = seen(stack)
     stack.shorten(LINK)
-    builds.succeed(built, builds.with_function(replace(RECIPE_ENTRY, name="figures")), lambdas)
-    routes, integrated, functions = seen(stack)
-    assert KEY in routes
-    assert ("recipe" in integrated, "recipe" in functions) == (False, False)
-    assert get(stack, "/recipe/counted").json() == {"clicks": 0}
+    stack.follow("counted")
+    by_hand = stack.client("apigatewayv2").create_route(ApiId=stack.api_id, RouteKey="GET /by-hand")
+    for name in ("recipe", "figures"):
+        write(lambdas, name, HANDLER)
+    assert ("route", KEY) in builds.succeed(built, builds.with_function(RECIPE), lambdas).changes("created")
+    answer = get(stack, "/recipe/counted")
+    assert (answer.status_code, answer.json()) == (200, {"clicks": 1})
+    assert get(stack, "/recipe/unknown").status_code == 404
+    assert seen(stack) == (before[0] | {KEY, "GET /by-hand"}, before[1] | {"recipe"}, before[2] | {"recipe"})
+    assert len(policy(stack, "recipe")) == 1
+
+    done = builds.succeed(built, builds.with_function(replace(RECIPE, name="figures")), lambdas)  # takes the route
+    removed = [line.split()[:2] for line in done.printed.splitlines() if " removed " in line]
+    role = ["role", "shortener-recipe-us-east-1"]
+    assert removed == [["integration", "recipe"], ["function", "recipe"], role]
+    assert seen(stack) == (before[0] | {KEY, "GET /by-hand"}, before[1] | {"figures"}, before[2] | {"figures"})
+    assert get(stack, "/recipe/counted").json() == {"clicks": 1}
+
+    done = builds.succeed(built, builds.with_function(replace(RECIPE, name="figures", routes=())), lambdas)
+    assert done.changes("removed") == {("route", KEY), ("integration", "figures"), ("permission", "figures")}
+    assert "figures" in seen(stack)[2]
+    assert policy(stack, "figures") == []
+
     builds.succeed(built)
+    assert seen(stack) == (before[0] | {"GET /by-hand"}, *before[1:])
+    assert get(stack, "/recipe/counted").json() == {"message": "Not Found"}
+    assert stack.follow("counted").status_code == 302
+    stack.client("apigatewayv2").delete_route(ApiId=stack.api_id, RouteId=by_hand["RouteId"])
 
 
-def test_the_pages_function_works_as_it_is_written(project: Project) -> None:
-    folder = project.folder / "lambdas/jottings"
+def test_a_folder_without_an_entry_is_warned_of(lambdas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(lambdas, "recipe", HANDLER)
+    monkeypatch.setattr(Settings, "lambdas", lambdas)
+    warning = "lambdas/recipe is not deployed: it has no Function in stack/definition.py"
+    assert warning in warnings(DEFINITION, Settings.from_environment(DEFAULTS))
+
+
+def test_the_pages_function_works_as_it_is_written(desk: Project) -> None:
+    folder = desk.folder / "lambdas/jottings"
     folder.mkdir()
     (folder / "handler.py").write_text(PAGES_HANDLER)
     (folder / "requirements.txt").write_text(PAGES_REQUIREMENTS)
-    project.define(f"{PAGES_ENTRY.strip()},\n")
-    tables = "    tables=("
-    edit_definition(project, tables, f'{tables}Table("jottings", key="id"), ')
-    stack = project.up()
+    desk.define(f"{PAGES_ENTRY.strip()},\n")
+    definition = desk.folder / "stack/definition.py"
+    text, tables = definition.read_text(), "    tables=("
+    assert text.count(tables) == 1
+    definition.write_text(text.replace(tables, f'{tables}Table("jottings", key="id"), '))
+    stack = desk.up()
 
     def shell(commands: str) -> str:
         done = subprocess.run(
-            ["bash", "-euc", commands], cwd=project.folder, env=project.environment, capture_output=True, text=True
+            ["bash", "-euc", commands],
+            cwd=desk.folder,
+            env={**desk.environment, "PYTEST_ADDOPTS": "--numprocesses=0"},  # one test needs no more
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -194,68 +163,64 @@ def test_the_pages_function_works_as_it_is_written(project: Project) -> None:
         token = {"Authorization": f"Bearer {stack.token('user-7')}"}
         assert client.post("/jottings", json={"text": ""}, headers=token).status_code == 400
         assert client.post("/jottings", content=b'{"text": "raw"}', headers=token).json()["owner"] == "user-7"
-    with session(project, "scripts/logs.sh", "jottings") as window:
-        window.shows(f"user-1 stored {note['id']}")
-    assert re.search(r"^route +POST /jottings +jottings +needs a token$", project.check("scripts/status.sh"), re.M)
+    events = stack.client("logs").filter_log_events(logGroupName="/aws/lambda/jottings")["events"]
+    assert any(f"user-1 stored {note['id']}" in event["message"] for event in events)
 
-    shutil.copytree(CHECKOUT / "tests", project.folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    (project.folder / "tests/lambdas/test_jottings.py").write_text(PAGES_TEST)
+    shutil.copytree(CHECKOUT / "tests", desk.folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    (desk.folder / "tests/lambdas/test_jottings.py").write_text(PAGES_TEST)
     assert " passed" in shell(PAGES_TEST_RUN)
+    shutil.rmtree(desk.folder / "tests")
 
 
-def test_tables_stay_when_their_entry_and_function_go(built: Project, lambdas: Path) -> None:
+def test_a_table_stays_when_its_entry_and_function_go(spoilt: Project, lambdas: Path) -> None:
     write(lambdas, "jottings", JOTTINGS)
     routes = (Route("POST /jottings", authorized=True), Route("GET /jottings/{id}"))
     jottings = Function("jottings", routes, reads=("jottings",), writes=("jottings",))
     definition = replace(builds.with_function(jottings), tables=(*DEFINITION.tables, Table("jottings", key="id")))
-    for prefix in ("", "team-"):
-        done = builds.succeed(built, definition, lambdas, NAME_PREFIX=prefix)
-        assert ("table", f"{prefix}jottings") in done.changes("created")
-        stack = built.stack
-        with stack.http(headers={"Authorization": f"Bearer {stack.token()}"}) as client:
-            assert client.post("/jottings", json={"text": "hello"}).status_code == 201
-        assert stack.client("dynamodb").scan(TableName=f"{prefix}jottings")["Count"] == 1
-    removed = builds.succeed(built).changes("removed")
-    assert ("function", "jottings") in removed
+    done = builds.succeed(spoilt, definition, lambdas, NAME_PREFIX="team-")
+    assert ("table", "team-jottings") in done.changes("created")
+    stack = spoilt.stack
+    with stack.http(headers={"Authorization": f"Bearer {stack.token()}"}) as client:
+        assert client.post("/jottings", json={"text": "hello"}).status_code == 201
+    removed = builds.succeed(spoilt, NAME_PREFIX="team-").changes("removed")
+    assert ("function", "team-jottings") in removed
     assert not {kind for kind, _ in removed} & {"table"}
-    assert built.stack.client("dynamodb").scan(TableName="jottings")["Count"] == 1
-    builds.empty(built)
-    builds.succeed(built)
-
-
-def test_a_function_of_several_tables_finds_each_under_its_name(built: Project, lambdas: Path) -> None:
-    source = "import json, os\n"
-    source += "def handler(event, context):\n    return {'statusCode': 200, 'body': json.dumps(dict(os.environ))}\n"
-    write(lambdas, "names", source)
-    names = Function("names", (Route("GET /names"),), reads=("shortlinks", "my.notes"), variables={"COLOUR": "red"})
-    definition = replace(builds.with_function(names), tables=(*DEFINITION.tables, Table("my.notes", key="id")))
-    builds.succeed(built, definition, lambdas)
-    found = get(built.stack, "/names").json()
-    assert (found["TABLE_SHORTLINKS"], found["TABLE_MY_NOTES"], found["COLOUR"]) == ("shortlinks", "my.notes", "red")
-    assert "TABLE" not in found
-    builds.succeed(built)
+    assert stack.client("dynamodb").scan(TableName="team-jottings")["Count"] == 1
 
 
 # A handler's own code is run by real requests alone, so none of these fails a build.
 HARMLESS = {
-    "reads": "def handler(event, context):\n    return {'statusCode': 200, 'body': event['requestContext']['stage']}\n",
-    "raises": "def handler(event, context):\n    raise ValueError('always')\n",
-    "exits": "import sys\ndef handler(event, context):\n    sys.exit(3)\n",
-    "writes": "import os, boto3\ndef handler(event, context):\n"
-    "    boto3.client('dynamodb').put_item(TableName=os.environ['TABLE'], Item={'code': {'S': 'written'}})\n",
-    "prints": "print('loading')\nhandler = lambda event, context: {'statusCode': 200}\n",
+    "reads": """import json, os
+def handler(event, context):
+    seen = {**os.environ, "stage": event["requestContext"]["stage"]}
+    return {"statusCode": 200, "body": json.dumps(seen)}
+""",
+    "writes": """import os, boto3
+print("loading")
+def handler(event, context):
+    boto3.client("dynamodb").put_item(TableName=os.environ["TABLE_SHORTLINKS"], Item={"code": {"S": "written"}})
+    os._exit(3)
+""",
 }
 
 
-def test_no_function_is_called_by_the_deployment(built: Project, lambdas: Path) -> None:
-    functions = tuple(Function(name, (Route(f"GET /{name}"),), writes=("shortlinks",)) for name in HARMLESS)
+def test_no_function_is_called_by_the_deployment_and_each_finds_its_tables_and_variables(
+    spoilt: Project, lambdas: Path
+) -> None:
+    both, colour = ("shortlinks", "my.notes"), {"COLOUR": "red"}
+    functions = tuple(Function(name, (Route(f"GET /{name}"),), writes=both, variables=colour) for name in HARMLESS)
     for name, source in HARMLESS.items():
         write(lambdas, name, source)
-    definition = replace(DEFINITION, functions=(*DEFINITION.functions, *functions))
-    builds.succeed(built, definition, lambdas)
-    builds.succeed(built, definition, lambdas)
-    assert built.stack.row("written") is None
-    logs = built.stack.client("logs")
+    definition = replace(
+        DEFINITION,
+        functions=(*DEFINITION.functions, *functions),
+        tables=(*DEFINITION.tables, Table("my.notes", key="id")),
+    )
+    for _ in range(2):
+        builds.succeed(spoilt, definition, lambdas)
+    stack = spoilt.stack
+    assert stack.row("written") is None
+    logs = stack.client("logs")
     groups = {group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]}
     invoked = [
         name
@@ -263,36 +228,51 @@ def test_no_function_is_called_by_the_deployment(built: Project, lambdas: Path) 
         if f"/aws/lambda/{name}" in groups and logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
     ]
     assert invoked == []
-    assert get(built.stack, "/reads").text == "dev"
-    builds.succeed(built)
+    found = get(stack, "/reads").json()
+    assert (found["TABLE_SHORTLINKS"], found["TABLE_MY_NOTES"], found["COLOUR"]) == ("shortlinks", "my.notes", "red")
+    assert "TABLE" not in found
+    assert found["stage"] == "dev"
 
 
 # What each of these says, after the name of its file.
 UNLOADABLE = {
-    "import no_such_module\n": ", line 1: function broken cannot be loaded: ModuleNotFoundError: No module named",
+    "import no_such_module\n": ", line 1: function broken cannot be loaded: ModuleNotFoundError: No module named "
+    "'no_such_module'; name its package in lambdas/broken/requirements.txt",
+    "import yaml  # which is in the .venv\n": ", line 1: function broken cannot be loaded: ModuleNotFoundError: No "
+    "module named 'yaml'; name its package in lambdas/broken/requirements.txt",
     "import os\n\nX = os.environ['NO_SUCH']\n": ", line 3: function broken cannot be loaded: KeyError: 'NO_SUCH'",
     "def handle(event, context):\n    pass\n": ", line 1: function broken cannot be loaded: there is no function named",
-    "def handler(:\n": ", line 1: invalid syntax",
     "raise SystemExit('bye')\n": ", line 1: function broken cannot be loaded: SystemExit: bye",
     "import os\nos._exit(3)\n": " cannot be loaded: importing it ended Python, with exit code 3",
-    "while True:\n    pass\n": " cannot be loaded: importing it takes over 5 s",
     "import helper\n": "/helper.py, line 2: function broken cannot be loaded: ZeroDivisionError: division by zero",
 }
 
 
-def test_code_that_cannot_be_loaded_is_named_with_its_line_and_nothing_is_touched(
-    built: Project, lambdas: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("stack.deploy.loading.TIMEOUT", 5)
-    definition = builds.with_function(Function("broken", (Route("GET /broken"),)))
-    before = seen(built.stack)
+def test_code_that_cannot_be_loaded_is_named_with_its_line(lambdas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said() -> str:
+        with pytest.raises(PackageError) as raised:
+            loading.check("broken", package.build(lambdas, "broken"), {})
+        return str(raised.value)
+
     write(lambdas, "broken", "")
     (lambdas / "broken/helper.py").write_text("# divides\n1 / 0\n")
-    for source, said in UNLOADABLE.items():
+    for source, text in UNLOADABLE.items():
         write(lambdas, "broken", source)
-        done = builds.run(built, definition, lambdas=lambdas)
         file = "lambdas/broken" if "helper" in source else "lambdas/broken/handler.py"
-        assert done.error.startswith(f"{file}{said}"), (source, done)
+        assert said().startswith(f"{file}{text}"), source
+    monkeypatch.setattr(loading, "TIMEOUT", 1)
+    write(lambdas, "broken", "import time\ntime.sleep(60)\n")
+    assert said() == "lambdas/broken/handler.py cannot be loaded: importing it takes over 1 s"
+
+
+def test_code_that_cannot_be_loaded_or_parsed_ends_a_build_before_anything_is_touched(
+    built: Project, lambdas: Path
+) -> None:
+    before = seen(built.stack)
+    for source, text in {"raise OSError\n": ", line 1: function broken cannot", "def x(:\n": ", line 1: inv"}.items():
+        write(lambdas, "broken", source)
+        done = builds.run(built, builds.with_function(Function("broken", (Route("GET /broken"),))), lambdas)
+        assert done.error.startswith(f"lambdas/broken/handler.py{text}"), done
     assert seen(built.stack) == before
     assert sorted(path.name for path in built.outputs.iterdir()) == ["api_id", "api_url"]
     assert built.stack.follow("unknown").status_code == 404

@@ -1,5 +1,6 @@
 """What a stack that others use needs: it is set on every engine, so that the code for AWS is run here."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -52,69 +53,62 @@ def test_the_defaults_are_set(stack: Stack) -> None:
     assert alarms(stack) == {}
 
 
-def test_the_settings_change_them(built: Project, stack: Stack) -> None:
-    done = builds.succeed(built, THROTTLE_RATE="7", LOG_RETENTION_DAYS="365", PROTECT_TABLES="0")
+def test_the_settings_change_them_a_topic_makes_alarms_and_none_takes_those_away(built: Project, stack: Stack) -> None:
+    build = partial(
+        builds.succeed, built, THROTTLE_RATE="7", LOG_RETENTION_DAYS="365", PROTECT_TABLES="0", ALARM_TOPIC=TOPIC
+    )
+    done = build()
     assert limits(stack) == {"ThrottlingRateLimit": 7.0, "ThrottlingBurstLimit": 14}
     assert protection(stack) == (False, "DISABLED")
     assert retentions(stack) == {f"/aws/lambda/{name}": 365 for name in FUNCTIONS}
     log_groups = {("log group", name) for name in FUNCTIONS}
     assert done.changes("updated") == {("table", "shortlinks"), ("stage", "dev"), *log_groups}
-    builds.succeed(built)
-
-
-def test_a_topic_makes_alarms_and_none_takes_them_away(built: Project, stack: Stack) -> None:
-    done = builds.succeed(built, ALARM_TOPIC=TOPIC)
-    assert (
-        done.changes("created") == {("alarm", name) for name in ALARMS} == {("alarm", name) for name in alarms(stack)}
-    )
+    of_all = {("alarm", name) for name in ALARMS}
+    assert done.changes("created") == of_all == {("alarm", name) for name in alarms(stack)}
     for alarm in alarms(stack).values():
         assert alarm["AlarmActions"] == [TOPIC]
         assert alarm["Dimensions"] in ([{"Name": "FunctionName", "Value": name}] for name in FUNCTIONS)
-    assert not builds.succeed(built, ALARM_TOPIC=TOPIC).changes("updated")
-    other = TOPIC.replace("alarms", "others")
-    assert builds.succeed(built, ALARM_TOPIC=other).changes("updated") == {("alarm", name) for name in ALARMS}
-    stack.client("cloudwatch").put_metric_alarm(
-        AlarmName="shortener-mine",
-        Namespace="AWS/Lambda",
-        MetricName="Errors",
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanThreshold",
-    )
-    assert builds.succeed(built).changes("removed") == {("alarm", name) for name in ALARMS}
+    spoilt = min(ALARMS)
+    for name in ("shortener-mine", spoilt):
+        stack.client("cloudwatch").put_metric_alarm(
+            AlarmName=name,
+            Namespace="AWS/Lambda",
+            MetricName="Errors",
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1,
+            ComparisonOperator="GreaterThanThreshold",
+        )
+    assert build().changes("updated") == {("alarm", spoilt)}
+    assert alarms(stack)[spoilt]["AlarmActions"] == [TOPIC]
+    assert builds.succeed(built).changes("removed") == of_all
     assert set(alarms(stack)) == {"shortener-mine"}
+    stack.client("cloudwatch").delete_alarms(AlarmNames=["shortener-mine"])
 
 
-def test_what_an_operator_has_locked_down_stays_so(built: Project, stack: Stack) -> None:
-    gateway = stack.client("apigatewayv2")
+def test_what_an_operator_has_locked_down_or_made_stays_so(spoilt: Project) -> None:
+    stack = spoilt.stack
+    gateway, logs = stack.client("apigatewayv2"), stack.client("logs")
     gateway.update_api(ApiId=stack.api_id, DisableExecuteApiEndpoint=True)
     gateway.update_stage(
         ApiId=stack.api_id, StageName="dev", DefaultRouteSettings={**limits(stack), "DetailedMetricsEnabled": True}
     )
-    done = builds.succeed(built)
-    assert not done.changes("updated") | done.changes("answered")
-    assert "warning: somebody has disabled the API's own endpoint" in done.printed
-    builds.succeed(built, THROTTLE_RATE="7")
-    assert limits(stack)["DetailedMetricsEnabled"] is True
-    assert gateway.get_api(ApiId=stack.api_id)["DisableExecuteApiEndpoint"] is True
-    gateway.update_api(ApiId=stack.api_id, DisableExecuteApiEndpoint=False)
-    builds.succeed(built)
-
-
-def test_a_log_group_that_somebody_else_made_is_left(built: Project, stack: Stack) -> None:
-    logs = stack.client("logs")
     logs.delete_log_group(logGroupName="/aws/lambda/redirect")
     logs.create_log_group(logGroupName="/aws/lambda/redirect")
-    assert builds.succeed(built).changes("left") == {("log group", "redirect")}
+    done = builds.succeed(spoilt)
+    assert not done.changes("updated") | done.changes("answered")
+    assert done.changes("left") == {("log group", "redirect")}
+    assert "warning: somebody has disabled the API's own endpoint" in done.printed
+    builds.succeed(spoilt, THROTTLE_RATE="7")
+    assert limits(stack)["DetailedMetricsEnabled"] is True
+    assert gateway.get_api(ApiId=stack.api_id)["DisableExecuteApiEndpoint"] is True
     assert "retentionInDays" not in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/redirect")["logGroups"][0]
-    logs.delete_log_group(logGroupName="/aws/lambda/redirect")
-    assert ("log group", "redirect") in builds.succeed(built).changes("created")
 
 
-def test_on_aws_the_functions_are_of_arm64(built: Project, stack: Stack) -> None:
-    aws = Aws(("lambda", "sts"), Local(int(built.engine.rsplit(":", 1)[1]), "us-east-1"))
+def test_on_aws_the_functions_are_of_arm64(spoilt: Project) -> None:
+    stack = spoilt.stack
+    aws = Aws(("lambda", "sts"), Local(int(spoilt.engine.rsplit(":", 1)[1]), "us-east-1"))
     aws.endpoints = {}  # as if this were AWS
     (redirect,) = [one for one in DEFINITION.functions if one.name == "redirect"]
     zipped = package.build(CHECKOUT / "lambdas", "redirect")

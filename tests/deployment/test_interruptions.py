@@ -1,9 +1,12 @@
 """A build that the engine's end cuts off, at any of its calls, is completed by the next start."""
 
+import base64
 import json
 import re
 import threading
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -29,8 +32,11 @@ CALLS = [
     "GET /_aws/execute-api/API/dev/r/__deployment-probe__",
     "GET /_aws/execute-api/API/dev/links",
 ]
-SOME = ("POST /2015-03-31/functions", "POST /v2/apis/API/routes")  # the rest are for --search
 ENDS = {"cleanly": lambda project: project.down(), "by kill": lambda project: project.kill()}
+SOME = [("POST /2015-03-31/functions", "by kill"), ("POST /v2/apis/API/routes", "cleanly")]
+REST = [(call, how) for call in CALLS for how in ENDS if (call, how) not in SOME]
+OF_TABLES = ("CreateTable", "UpdateTimeToLive")
+LINK = {"long_url": "https://example.com/", "code": "kept"}
 
 
 def name_of(request: Request) -> str:
@@ -59,24 +65,57 @@ def build_until(project: Project, call: str, end: Callable[[Project], None]) -> 
     assert done.error, done
 
 
-@pytest.mark.parametrize("how", ENDS)
-@pytest.mark.parametrize("call", [one if one in SOME else pytest.param(one, marks=pytest.mark.search) for one in CALLS])
-def test_a_stop_during_the_build_is_overcome_by_the_next_start(built: Project, call: str, how: str) -> None:
-    builds.empty(built)
-    build_until(built, call, ENDS[how])
-    stack = built.up()
-    assert stack.api_id == DEFINITION.api_id
+@pytest.mark.parametrize(
+    ("call", "how"), [*SOME, *(pytest.param(call, how, marks=pytest.mark.search) for call, how in REST)]
+)
+def test_a_stop_during_the_build_is_overcome_by_the_next_start(bare: Project, call: str, how: str) -> None:
+    builds.succeed(bare)
+    before = bare.stack
+    before.shorten(LINK)
+    before.follow("kept")
+    builds.remove(bare, with_tables=call in OF_TABLES)
+    build_until(bare, call, ENDS[how])
+    if how == "cleanly":
+        assert list(bare.outputs.iterdir()) == []
+        damage(bare)
+    stack = bare.up()
+    assert stack.url == before.url
+    if call not in OF_TABLES:
+        assert stack.clicks("kept") == 1
+        assert stack.follow("kept").headers["location"] == LINK["long_url"]
     code = stack.shorten({"long_url": "https://example.com/"}).json()["code"]
     assert stack.follow(code).status_code == 302
-    again = builds.succeed(built)
+    functions = aws(bare.engine, "lambda").list_functions()["Functions"]
+    assert {one["State"] for one in functions} == {"Active"}
+    again = builds.succeed(bare)
     assert not again.changes("created") | again.changes("updated") | again.changes("removed")
+    if how == "cleanly":  # what was lost has been deployed again, and is saved
+        bare.down()
+        saved = {path.stem for path in archives(bare) if zipfile.is_zipfile(path)}
+        assert {base64.b64decode(one["CodeSha256"]).hex() for one in functions} <= saved
+
+
+def archives(project: Project) -> list[Path]:
+    """Return the files with the functions' code that the engine has saved."""
+    return [path for path in (project.state / "data/lambda-blobs").rglob("*") if path.is_file()]
+
+
+def damage(project: Project) -> None:
+    """Have an engine that is down find its functions pending, as it may save them, and half of their code lost."""
+    if not archives(project):
+        return  # there was no function yet
+    state = project.state / "data/lambda.json"
+    text = state.read_text()
+    assert re.search('"State": "(Active|Pending)"', text)
+    state.write_text(text.replace('"State": "Active"', '"State": "Pending"').replace('"Successful"', '"InProgress"'))
+    for archive in archives(project)[::2]:
+        archive.write_bytes(b"garbled")
 
 
 @pytest.mark.parametrize("how", ["nudged by an update", "made anew"])
 def test_functions_that_stay_pending_become_active_again(
     built: Project, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    builds.succeed(built)
     stuck, name = threading.Event(), "redirect"
     stuck.set()
     path = f"/2015-03-31/functions/{name}"
@@ -97,23 +136,10 @@ def test_functions_that_stay_pending_become_active_again(
             return json.dumps(found).encode()
         return body
 
-    monkeypatch.setattr("stack.deploy.resources.function.ACTIVE_TIMEOUT", 2)
+    monkeypatch.setattr("stack.deploy.resources.function.ACTIVE_TIMEOUT", 5)
     with proxy(built.engine, fault, after) as engine:
         done = builds.run(built, engine=engine)
     assert not done.error, done
     assert not stuck.is_set()
     assert ("function", name) in done.changes("updated")
     assert built.stack.follow("unknown").status_code == 404
-
-
-def test_functions_that_are_pending_in_the_saved_state_are_active_after_a_start(built: Project) -> None:
-    builds.succeed(built)
-    built.down()
-    (state,) = built.state.glob("*/lambda.json")
-    text = state.read_text()
-    assert '"State": "Active"' in text
-    state.write_text(text.replace('"State": "Active"', '"State": "Pending"').replace('"Successful"', '"InProgress"'))
-    stack = built.up()
-    functions = aws(built.engine, "lambda").list_functions()["Functions"]
-    assert {one["State"] for one in functions} == {"Active"}
-    assert stack.follow("unknown").status_code == 404

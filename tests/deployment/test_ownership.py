@@ -1,8 +1,7 @@
 """What somebody else made is refused and left as it is; what an earlier version of this project made is taken over."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,14 +28,6 @@ LINK = {
 }
 ROLE = DEFINITION.role_name(DEFINITION.functions[0], "us-east-1")
 Client = Callable[[str], Any]
-
-
-@pytest.fixture
-def bare(built: Project) -> Iterator[Project]:
-    """An engine with nothing in it."""
-    builds.empty(built)
-    yield built
-    builds.empty(built)
 
 
 def clients(project: Project) -> Client:
@@ -128,40 +119,32 @@ def test_a_strangers_resource_is_refused_in_one_line_and_left_as_it_is(bare: Pro
     assert [one for kind in everything(client) for one in kind if one in before] == before
     assert list(bare.outputs.iterdir()) == []
 
+
+def test_a_prefixed_stack_is_built_beside_strangers_resources(bare: Project) -> None:
+    client = clients(bare)
+    for make in STRANGERS.values():
+        make(client)
+    before = [one for kind in everything(client) for one in kind if one != {}]
     builds.succeed(bare, NAME_PREFIX="team-")
-    assert [one for kind in everything(client) for one in kind if one in before] == before
+    after = [one for kind in everything(client) for one in kind]
+    assert [one for one in before if one not in after] == []
 
 
-def test_a_strangers_function_stops_the_next_build_before_anything_is_touched(bare: Project) -> None:
-    builds.succeed(bare)
-    client = clients(bare)("lambda")
+def test_a_strangers_function_stops_the_next_build_before_anything_is_touched(spoilt: Project) -> None:
+    client = clients(spoilt)("lambda")
     arn = client.get_function_configuration(FunctionName="redirect")["FunctionArn"]
     client.untag_resource(Resource=arn, TagKeys=list(client.list_tags(Resource=arn)["Tags"]))
     client.update_function_configuration(FunctionName="redirect", Description="somebody's")
     client.get_waiter("function_updated_v2").wait(FunctionName="redirect", WaiterConfig={"Delay": 0.1})
-    before = everything(clients(bare))
-    done = builds.run(bare, settings={"AUTHORIZER_TTL": "60"})
+    before = everything(clients(spoilt))
+    done = builds.run(spoilt, settings={"AUTHORIZER_TTL": "60"})
     assert done.error.startswith("function redirect exists, and this stack did not make it"), done
-    assert everything(clients(bare)) == before
-    assert bare.stack.follow("unknown").json() == {"error": "not found"}
+    assert everything(clients(spoilt)) == before
+    assert spoilt.stack.follow("unknown").json() == {"error": "not found"}
 
 
-def test_a_strangers_route_in_our_api_is_refused(bare: Project) -> None:
-    builds.succeed(bare)
-    client = clients(bare)
-    make_route(client)
-    assert builds.run(bare).error.startswith("route GET /r/{code} exists, and this stack did not make it")
-    (route,) = [
-        one
-        for one in client("apigatewayv2").get_routes(ApiId=DEFINITION.api_id)["Items"]
-        if one["RouteKey"] == "GET /r/{code}"
-    ]
-    assert route["Target"] == "integrations/theirs"
-
-
-def test_what_somebody_made_beside_the_stack_is_never_removed(bare: Project) -> None:
-    builds.succeed(bare)
-    client = clients(bare)
+def test_what_somebody_made_in_and_beside_the_stack_is_never_taken_or_removed(spoilt: Project) -> None:
+    client = clients(spoilt)
     make_function(client, "theirs")  # with our description, but without our mark
     client("iam").create_role(RoleName="shortener-theirs-us-east-1", AssumeRolePolicyDocument=TRUST)
     client("iam").create_role(RoleName=mark.EARLIER_ROLE, AssumeRolePolicyDocument=TRUST)
@@ -172,24 +155,32 @@ def test_what_somebody_made_beside_the_stack_is_never_removed(bare: Project) -> 
         IntegrationUri=f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:redirect",
     )
     before = everything(client)
-    done = builds.succeed(bare)
+    done = builds.succeed(spoilt)
     assert not done.changes("removed")
     assert everything(client) == before
 
+    make_route(client)
+    assert builds.run(spoilt).error.startswith("route GET /r/{code} exists, and this stack did not make it")
+    (route,) = [
+        one
+        for one in client("apigatewayv2").get_routes(ApiId=DEFINITION.api_id)["Items"]
+        if one["RouteKey"] == "GET /r/{code}"
+    ]
+    assert route["Target"] == "integrations/theirs"
 
-def test_a_prefixed_stack_stands_beside_the_other_and_each_build_leaves_the_other_alone(bare: Project) -> None:
-    builds.succeed(bare)
-    url = bare.stack.url
-    prefixed = builds.succeed(bare, NAME_PREFIX="team-")
+
+def test_a_prefixed_stack_stands_beside_the_other_and_each_build_leaves_the_other_alone(spoilt: Project) -> None:
+    url = spoilt.stack.url
+    prefixed = builds.succeed(spoilt, NAME_PREFIX="team-")
     assert ("function", "team-redirect") in prefixed.changes("created")
     assert not prefixed.changes("removed")
-    team = bare.stack
+    team = spoilt.stack
     assert team.url != url
     code = team.shorten({"long_url": "https://example.com/"}).json()["code"]
     assert team.follow(code).status_code == 302
     assert [item["code"]["S"] for item in team.client("dynamodb").scan(TableName="team-shortlinks")["Items"]] == [code]
     assert Stack(url).follow(code).status_code == 404
-    again = builds.succeed(bare)
+    again = builds.succeed(spoilt)
     assert not again.changes("created") | again.changes("updated") | again.changes("removed")
     assert team.follow(code).status_code == 302
 
@@ -272,7 +263,7 @@ def test_a_table_is_not_taken_for_an_earlier_versions_because_of_a_strangers_fun
     assert builds.run(bare).error.startswith("table shortlinks exists, and this stack did not make it")
 
 
-def test_a_table_of_ours_with_another_key_is_neither_used_nor_deleted(bare: Project, tmp_path: Path) -> None:
+def test_a_table_of_ours_with_another_key_is_neither_used_nor_deleted(bare: Project) -> None:
     client = clients(bare)
     make_table(client, key="id")
     arn = client("dynamodb").describe_table(TableName="shortlinks")["Table"]["TableArn"]

@@ -2,19 +2,22 @@
 
 import io
 import json
-import os
 import shutil
 import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import builds
 import wheels
 from project import Project
 from session import session
 from stack import packages
-from stack.deploy import package
+from stack.deploy import loading, package
 from stack.errors import PackageError
+from stack.model import Function, Route
 from stack.packages import LAMBDA, Target
 
 MUSL = Target("3.13", "musl", "1.2", "x86_64")
@@ -39,22 +42,39 @@ def handler(event, context):
 """
 
 
-@pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder that pip takes wheels from."""
-    folder = tmp_path / "index"
-    for name, value in wheels.only(folder).items():
-        monkeypatch.setenv(name, value)
-    wheels.make(
-        folder, "measures", {"measures/__init__.py": "SIZE = 1\n", "measures/more.py": "def f(): raise OSError\n"}
-    )
-    return folder
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield the folder that pip takes wheels from."""
+    folder = tmp_path_factory.mktemp("index")
+    measures = {"measures/__init__.py": "SIZE = 1\n", "measures/more.py": "def f(): raise OSError\n"}
+    wheels.make(folder, "measures", measures)
+    wheels.make(folder, "figures", {"figures.py": "SIZE = 2\n"})
+    wheels.make(folder, "older", {"older.py": "", "large/data": bytes(60 << 20)})
+    wheels.make(folder, "newer", {"newer.py": ""})
+    wheels.make(folder, "windows", {"windows.py": ""}, tag="cp312-cp312-win_amd64")
+    tags = {"cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64": LAMBDA, "cp313-cp313-musllinux_1_2_x86_64": MUSL}
+    for tag, target in tags.items():
+        requires = ('older; python_version < "3.13"', 'newer; python_version >= "3.13"')
+        wheels.make(folder, "native", {f"native/{target.libc}.so": "", "native/__init__.py": ""}, requires, tag)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in wheels.only(folder).items():
+            patch.setenv(name, value)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def installed(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with one function, ``probe``, whose packages are installed for two Pythons."""
+    lambdas = function(tmp_path_factory.mktemp("installed") / "lambdas", "native\n")
+    for target in (LAMBDA, MUSL):
+        packages.install(lambdas, target)
+    return lambdas
 
 
 @pytest.fixture
-def lambdas(tmp_path: Path) -> Path:
-    """Return a folder with one function, ``probe``, that asks for ``measures``."""
-    return function(tmp_path / "lambdas", "measures==1.0\n")
+def lambdas(installed: Path, tmp_path: Path) -> Path:
+    """Return a copy of that folder, which a test may change."""
+    return Path(shutil.copytree(installed, tmp_path / "lambdas"))
 
 
 def function(lambdas: Path, requirements: str, handler: str = HANDLER) -> Path:
@@ -70,73 +90,52 @@ def zipped(lambdas: Path, target: Target = LAMBDA) -> list[str]:
     return zipfile.ZipFile(io.BytesIO(content)).namelist()
 
 
-def test_a_function_imports_what_it_asks_for_and_nothing_else_of_the_venv(project: Project, index: Path) -> None:
-    function(project.folder / "lambdas", "measures\n")
-    shutil.copytree(project.folder / "lambdas/probe", project.folder / "lambdas/cold")
-    project.define(ENTRY + COLD)
-    project.settings |= wheels.only(index)
-    printed = project.check("scripts/up.sh")
-    assert printed.count("==> installing lambdas/") == 1  # both ask for the same
-    with project.stack.http() as client:
+def test_a_function_imports_what_it_asks_for_and_nothing_else_and_dev_installs_what_is_saved(
+    desk: Project, index: Path
+) -> None:
+    function(desk.folder / "lambdas", "measures\n")
+    shutil.copytree(desk.folder / "lambdas/probe", desk.folder / "lambdas/cold")
+    desk.define(ENTRY + COLD)
+    requirements = desk.folder / "lambdas/probe/requirements.txt"
+    desk = replace(desk, settings={**desk.settings, **wheels.only(index)})
+    with session(desk, "scripts/dev.sh") as window, desk.stack.http() as client:
+        window.shows("watching lambdas/")
+        assert window.printed.count("==> installing lambdas/") == 1  # both ask for the same
         assert client.get("/probe").json() == client.get("/cold").json() == [1, "boto3"]
-        shutil.rmtree(index)  # an index that is gone does not matter, because nothing is to be installed
-        printed = project.check("scripts/up.sh")
-        assert "installing" not in printed
-        assert "function    probe                  unchanged" in printed
-        assert "function  probe       live" in project.check("scripts/status.sh")
+        assert "function  probe       live" in desk.check("scripts/status.sh")
 
-        (project.folder / "lambdas/probe/requirements.txt").write_text("measures\nunheard-of\n")
-        failed = project.run("scripts/up.sh")
+        requirements.write_text("figures\n")
+        (desk.folder / "lambdas/probe/handler.py").write_text(HANDLER.replace("measures", "figures"))
+        window.shows("==> installing lambdas/probe/requirements.txt")
+        window.shows("function    probe                  updated")
+        assert client.get("/probe").json() == [2, "boto3"]
+        assert window.interrupt() == 0
+
+        requirements.write_text("figures\nunheard-of\n")
+        failed = desk.run("scripts/up.sh")
         assert failed.returncode == 1
         assert failed.stderr.startswith("error: lambdas/probe/requirements.txt cannot be installed for Python 3.")
         assert "No matching distribution found for " in failed.stderr
         assert failed.stderr.count("\n") == 1
-        assert client.get("/probe").json() == [1, "boto3"]
+        assert client.get("/probe").json() == [2, "boto3"]
 
 
-def test_a_package_of_the_venv_that_nobody_asked_for_is_named_before_it_fails(project: Project) -> None:
-    function(project.folder / "lambdas", "# none\n", "import yaml\ndef handler(event, context): ...\n")
-    project.define(ENTRY)
-    assert project.run("scripts/up.sh").returncode == 1
-    assert (
-        "error: lambdas/probe/handler.py, line 1: function probe cannot be loaded: ModuleNotFoundError: "
-        "No module named 'yaml'; name its package in lambdas/probe/requirements.txt\n"
-    ) in (project.state / "engine.log").read_text()
-
-
-def test_a_build_says_which_command_installs_packages_that_are_missing(project: Project, index: Path) -> None:
-    project.up()
-    function(project.folder / "lambdas", "measures\n")
-    project.define(ENTRY)
-    done = project.deploy()
-    assert done.returncode == 1
-    assert done.stderr == (
-        f"\nerror: lambdas/probe/requirements.txt: the packages are not installed for {packages.own()}; "
-        "run scripts/up.sh, which installs them\n"
+def test_a_build_says_which_command_installs_packages_that_are_missing(built: Project, tmp_path: Path) -> None:
+    lambdas = Path(shutil.copytree(built.folder / "lambdas", tmp_path / "lambdas"))
+    function(lambdas, "measures\n")
+    assert builds.run(built, builds.with_function(Function("probe", (Route("GET /probe"),))), lambdas).error == (
+        f"lambdas/probe/requirements.txt: the packages are not installed for {packages.own()}; "
+        "run scripts/up.sh, which installs them"
     )
 
 
-def test_dev_installs_the_packages_of_requirements_that_are_saved(project: Project, index: Path) -> None:
-    function(project.folder / "lambdas", "measures\n", HANDLER.replace("import measures", "class measures: SIZE = 0"))
-    project.define(ENTRY)
-    wheels.make(index, "figures", {"figures.py": "SIZE = 2\n"})
-    project.settings |= wheels.only(index)
-    with session(project, "scripts/dev.sh") as window:
-        window.shows("watching lambdas/")
-        folder = project.folder / "lambdas/probe"
-        (folder / "requirements.txt").write_text("figures\n")
-        (folder / "handler.py").write_text(HANDLER.replace("measures", "figures"))
-        window.shows("==> installing lambdas/probe/requirements.txt")
-        window.shows("function    probe                  updated")
-        with project.stack.http() as client:
-            assert client.get("/probe").json() == [2, "boto3"]
-        assert window.interrupt() == 0
-
-
-def test_the_same_requirements_make_the_same_zip(index: Path, tmp_path: Path) -> None:
+def test_the_same_requirements_make_the_same_zip_and_its_errors_are_shown_where_the_function_calls_it(
+    index: Path, tmp_path: Path
+) -> None:
     built = []
     for place in ("one", "two"):
-        lambdas = function(tmp_path / place / "lambdas", "measures==1.0\n")
+        lambdas = function(tmp_path / place / "lambdas", "-r ../more.txt\n", "from measures import more\nmore.f()\n")
+        (lambdas / "more.txt").write_text("measures==1.0\n")
         packages.install(lambdas, packages.own())
         built.append(package.build(lambdas, "probe", packages.own()))
     assert built[0].sha256 == built[1].sha256
@@ -149,94 +148,79 @@ def test_the_same_requirements_make_the_same_zip(index: Path, tmp_path: Path) ->
         "measures/more.py",
         "requirements.txt",
     ]
+    with pytest.raises(
+        PackageError, match=r"^lambdas/probe/handler\.py, line 2: function probe cannot be loaded: OSError"
+    ):
+        loading.check("probe", built[0], {})
+    (lambdas / "more.txt").write_text("measures>=1\n")
+    assert not is_installed(lambdas, packages.own())
+
+
+def is_installed(lambdas: Path, target: Target = LAMBDA) -> bool:
+    try:
+        return packages.find(lambdas, "probe", target) is not None
+    except PackageError:
+        return False
 
 
 def test_what_is_installed_is_kept_until_the_requirements_or_the_python_change(
-    index: Path, lambdas: Path, capsys: pytest.CaptureFixture[str]
+    lambdas: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def installs(target: Target = LAMBDA) -> bool:
+    for target in (LAMBDA, MUSL):
         packages.install(lambdas, target)
-        return "installing" in capsys.readouterr().out
-
-    assert [installs(), installs(), installs(MUSL), installs(MUSL)] == [True, False, True, False]
+    assert capsys.readouterr().out == ""
+    assert not is_installed(lambdas, packages.AWS)
     file = lambdas / "probe/requirements.txt"
-    file.write_text("# a comment\n\nmeasures==1.0\n")
-    assert not installs()
-    (lambdas / "more.txt").write_text("measures\n")
-    file.write_text("-r ../more.txt\n")
-    assert [installs(), installs()] == [True, False]
-    (lambdas / "more.txt").write_text("measures>=1\n")
-    assert installs()
+    file.write_text("# a comment\n\nnative\n")
+    assert is_installed(lambdas)
+    file.write_text("native\nmeasures\n")
+    assert not is_installed(lambdas)
 
 
-def test_requirements_of_all_functions_are_in_each(index: Path, lambdas: Path) -> None:
-    (lambdas / "probe/requirements.txt").unlink()
-    (lambdas / "requirements.txt").write_text("measures\n")
+def test_requirements_of_all_functions_are_in_each(lambdas: Path) -> None:
+    (lambdas / "probe/requirements.txt").rename(lambdas / "requirements.txt")
     packages.install(lambdas, LAMBDA)
-    assert "measures/__init__.py" in zipped(lambdas)
+    assert "native/__init__.py" in zipped(lambdas)
 
 
-def test_native_code_and_markers_are_those_of_the_python_that_imports_them(index: Path, tmp_path: Path) -> None:
-    tags = {"cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64": LAMBDA, "cp313-cp313-musllinux_1_2_x86_64": MUSL}
-    for tag, target in tags.items():
-        requires = ('older; python_version < "3.13"', 'newer; python_version >= "3.13"')
-        wheels.make(index, "native", {f"native/{target.libc}.so": "", "native/__init__.py": ""}, requires, tag)
-    for name in ("older", "newer"):
-        wheels.make(index, name, {f"{name}.py": ""})
-    lambdas = function(tmp_path / "lambdas", "native\n")
+def test_native_code_and_markers_are_those_of_the_python_that_imports_them(installed: Path) -> None:
     for target, marked, other in ((LAMBDA, "older.py", "newer.py"), (MUSL, "newer.py", "older.py")):
-        packages.install(lambdas, target)
-        names = zipped(lambdas, target)
+        names = zipped(installed, target)
         assert f"native/{target.libc}.so" in names
         assert (marked in names, other in names) == (True, False)
 
 
 def test_a_package_without_a_wheel_for_lambda_is_refused(index: Path, tmp_path: Path) -> None:
-    wheels.make(index, "native", {"native.py": ""}, tag="cp312-cp312-win_amd64")
-    lambdas = function(tmp_path / "lambdas", "native\n")
+    lambdas = function(tmp_path / "lambdas", "windows\n")
     with pytest.raises(PackageError, match=r"cannot be installed for Python 3.12 .*No matching distribution found"):
         packages.install(lambdas, LAMBDA)
     assert [path.name for path in (lambdas / ".packages").glob("new-*")] == []
 
 
 def test_a_function_that_is_too_large_names_its_largest_packages(
-    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "fifty": 50}
-    for name, size in sizes.items():
-        wheels.make(index, name, {f"{name}/data": os.urandom(size << 20)})
-    lambdas = function(tmp_path / "lambdas", "\n".join(sizes))
-    packages.install(lambdas, LAMBDA)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, size in sizes.items():
+            archive.writestr(f"{name}/data", bytes(size << 20))
     largest = "the largest are fifty 50.0 MB, five 5.0 MB, four 4.0 MB, three 3.0 MB, two 2.0 MB"
     with pytest.raises(PackageError, match=rf"function probe has 65\.\d MB zipped, .* takes 50.0 MB: .*; {largest}$"):
+        packages.check_size("probe", content.getvalue())
+    monkeypatch.setattr(packages, "UNZIPPED_LIMIT", 59 << 20)
+    with pytest.raises(PackageError, match=r"has 60\.\d MB unzipped, .* takes 59.0 MB: .* large 60.0 MB"):
+        package.build(installed, "probe")
+
+
+def test_a_zip_is_compressed_once_it_would_not_fit(installed: Path) -> None:
+    assert len(package.build(installed, "probe").content) < 1 << 20
+
+
+def test_a_file_with_the_name_of_a_package_is_refused(lambdas: Path) -> None:
+    (lambdas / "probe/native.py").write_text("")
+    with pytest.raises(PackageError, match=r"lambdas/probe/native.py has the name of a package that probe asks for"):
         package.build(lambdas, "probe")
-    monkeypatch.setattr(packages, "ZIPPED_LIMIT", 100 << 20)
-    monkeypatch.setattr(packages, "UNZIPPED_LIMIT", 64 << 20)
-    with pytest.raises(PackageError, match=rf"function probe has 65\.\d MB unzipped, .* takes 64.0 MB: .*; {largest}$"):
-        package.build(lambdas, "probe")
-
-
-def test_a_zip_is_compressed_once_it_would_not_fit(index: Path, tmp_path: Path) -> None:
-    wheels.make(index, "large", {"large/data": bytes(60 << 20)})
-    lambdas = function(tmp_path / "lambdas", "large\n")
-    packages.install(lambdas, LAMBDA)
-    assert len(package.build(lambdas, "probe").content) < 1 << 20
-
-
-def test_a_file_with_the_name_of_a_package_is_refused(index: Path, lambdas: Path) -> None:
-    (lambdas / "probe/measures.py").write_text("")
-    packages.install(lambdas, LAMBDA)
-    with pytest.raises(PackageError, match=r"lambdas/probe/measures.py has the name of a package that probe asks for"):
-        package.build(lambdas, "probe")
-
-
-def test_an_error_in_a_package_is_shown_where_the_function_calls_it(project: Project, index: Path) -> None:
-    function(project.folder / "lambdas", "measures\n", "from measures import more\nmore.f()\n")
-    project.define(ENTRY)
-    project.settings |= wheels.only(index)
-    assert project.run("scripts/up.sh").returncode == 1
-    log = (project.state / "engine.log").read_text()
-    assert "error: lambdas/probe/handler.py, line 2: function probe cannot be loaded: OSError" in log
 
 
 REAL = """import json
@@ -256,6 +240,7 @@ def handler(event, context):
 """
 
 
+@pytest.mark.search  # the page's function has native code too: test_add_your_own
 def test_pydantic_cryptography_and_powertools_work(project: Project) -> None:
     requirements = "pydantic>=2\ncryptography\naws-lambda-powertools\n"
     function(project.folder / "lambdas", requirements, REAL)
@@ -272,8 +257,8 @@ def test_pydantic_cryptography_and_powertools_work(project: Project) -> None:
         assert any(name.startswith("cryptography/hazmat/") for name in native), native
 
 
-def test_the_engine_says_which_python_its_functions_run_under(shared: Project, lambdas: Path) -> None:
-    assert packages.of_engine(lambdas, shared.engine) == packages.own()
-    assert packages.of_engine(lambdas, "http://127.0.0.1:1") == LAMBDA
-    assert packages.of_engine(lambdas, None) == packages.AWS
+def test_the_engine_says_which_python_its_functions_run_under(built: Project, installed: Path) -> None:
+    assert packages.of_engine(installed, built.engine) == packages.own()
+    assert packages.of_engine(installed, "http://127.0.0.1:1") == LAMBDA
+    assert packages.of_engine(installed, None) == packages.AWS
     assert json.loads(packages.described())["python"] == packages.own().python

@@ -2,19 +2,23 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import builds
 from engine_proxy import Reply, Request, proxy
 from project import CHECKOUT, DEFAULTS, Project, Stack
+from stack.aws import Local
 from stack.definition import DEFINITION
 from stack.deploy import package
+from stack.deploy.remove import remove_stack
 from stack.deploy.resources import role
 from stack.model import Function, Route, Table
+from stack.settings import Settings
 
 LINK = {"long_url": "https://example.com/", "code": "kept"}
 REGION = DEFAULTS["AWS_DEFAULT_REGION"]
@@ -32,14 +36,10 @@ TRUST = json.dumps(role.TRUST)
 
 
 @pytest.fixture
-def stack(built: Project) -> Iterator[Stack]:
+def stack(bare: Project) -> Stack:
     """A stack that is up, on an engine with nothing else."""
-    stack = built.stack
-    builds.empty(built)
-    builds.succeed(built)
-    yield stack
-    builds.empty(built)
-    builds.succeed(built)
+    builds.succeed(bare)
+    return bare.stack
 
 
 def everything(stack: Stack) -> dict[str, list[str]]:
@@ -57,66 +57,52 @@ def everything(stack: Stack) -> dict[str, list[str]]:
 NOTHING: dict[str, list[str]] = {kind: [] for kind in ("APIs", "functions", "roles", "log groups", "alarms", "tables")}
 
 
-def test_a_removal_does_what_its_plan_says_and_keeps_the_links(built: Project, stack: Stack) -> None:
+def test_a_removal_does_what_its_plan_says_and_keeps_the_links(bare: Project, stack: Stack) -> None:
     stack.shorten(LINK)
     before = everything(stack)
-    assert builds.remove(built, plan=True).changes("remove") == REMOVED
+    assert builds.remove(bare, plan=True).changes("remove") == REMOVED
+    assert builds.remove(bare, with_tables=True, plan=True).changes("remove") == REMOVED | TABLES
     assert everything(stack) == before
-    assert builds.remove(built).changes("removed") == REMOVED
+    assert builds.remove(bare).changes("removed") == REMOVED
     assert everything(stack) == {**NOTHING, "tables": before["tables"]}
-    builds.succeed(built)
+    builds.succeed(bare)
     assert stack.follow(LINK["code"]).status_code == 302
 
 
-def test_a_removal_with_the_tables_leaves_nothing_and_can_be_repeated(built: Project, stack: Stack) -> None:
-    assert builds.remove(built, with_tables=True, plan=True).changes("remove") == REMOVED | TABLES
-    assert builds.remove(built, with_tables=True).changes("removed") == REMOVED | TABLES
-    assert everything(stack) == NOTHING
-    assert builds.remove(built, with_tables=True).printed == ""
-
-
-def test_what_the_definition_has_no_more_goes_too(built: Project, stack: Stack) -> None:
-    project_with = replace(
+def test_what_the_definition_has_no_more_and_what_people_put_into_a_role_go_too(bare: Project, tmp_path: Path) -> None:
+    lambdas = Path(shutil.copytree(CHECKOUT / "lambdas", tmp_path / "lambdas"))
+    definition = replace(
         builds.with_function(Function("extra", routes=(Route("GET /extra"),))),
         tables=(*DEFINITION.tables, Table("notes", key="id")),
     )
-    handler = built.folder / "lambdas/extra/handler.py"
-    handler.parent.mkdir()
-    handler.write_text("def handler(event, context):\n    return {}\n")
-    builds.succeed(built, project_with, ALARM_TOPIC="arn:aws:sns:us-east-1:000000000000:alarms")
+    (lambdas / "extra").mkdir()
+    (lambdas / "extra/handler.py").write_text("def handler(event, context):\n    return {}\n")
+    builds.succeed(bare, definition, lambdas, ALARM_TOPIC="arn:aws:sns:us-east-1:000000000000:alarms")
+    stack = bare.stack
     assert "shortener-extra-errors" in everything(stack)["alarms"]
-    builds.remove(built, with_tables=True)
-    assert everything(stack) == NOTHING
-
-
-HALVES: dict[str, Callable[[Stack], object]] = {
-    "the API": lambda s: s.client("apigatewayv2").delete_api(ApiId=s.api_id),
-    "a function": lambda s: s.client("lambda").delete_function(FunctionName="redirect"),
-    "a role's policy": lambda s: s.client("iam").delete_role_policy(RoleName=ROLES[0], PolicyName="shortener"),
-    "the table": lambda s: s.drop_table("shortlinks"),
-}
-
-
-@pytest.mark.parametrize("half", HALVES)
-def test_a_half_removed_stack_is_removed(built: Project, stack: Stack, half: str) -> None:
-    HALVES[half](stack)
-    builds.remove(built, with_tables=True)
-    assert everything(stack) == NOTHING
-
-
-def test_a_role_goes_with_what_people_put_into_it(built: Project, stack: Stack) -> None:
     iam = stack.client("iam")
     iam.put_role_policy(RoleName=ROLES[0], PolicyName="mine", PolicyDocument=ANYTHING)
     policy = iam.create_policy(PolicyName="attached", PolicyDocument=ANYTHING)["Policy"]["Arn"]
     iam.attach_role_policy(RoleName=ROLES[0], PolicyArn=policy)
-    builds.remove(built, with_tables=True)
+    assert builds.remove(bare, with_tables=True).changes("removed") > REMOVED | TABLES
+    assert everything(stack) == NOTHING
+    assert builds.remove(bare, with_tables=True).printed == ""
+
+
+def test_a_half_removed_stack_is_removed(bare: Project, stack: Stack) -> None:
+    stack.client("apigatewayv2").delete_api(ApiId=stack.api_id)
+    stack.client("lambda").delete_function(FunctionName="redirect")
+    stack.client("iam").delete_role_policy(RoleName=ROLES[0], PolicyName="shortener")
+    stack.drop_table("shortlinks")
+    builds.remove(bare, with_tables=True)
     assert everything(stack) == NOTHING
 
 
-def test_two_removals_at_once_end_in_nothing(built: Project, stack: Stack) -> None:
+def test_two_removals_at_once_end_in_nothing(bare: Project, stack: Stack) -> None:
+    aws = builds.clients(Local(int(bare.settings["HOST_PORT"]), REGION))
+    settings = Settings.from_environment({**DEFAULTS, **bare.settings})
     with ThreadPoolExecutor(2) as pool:
-        for done in pool.map(lambda _: builds.remove(built, with_tables=True), range(2)):
-            assert "failed" not in done.printed
+        list(pool.map(lambda _: remove_stack(aws, DEFINITION, settings, with_tables=True), range(2)))
     assert everything(stack) == NOTHING
 
 
@@ -142,20 +128,24 @@ def make_strangers(stack: Stack) -> None:
         Handler="index.handler",
         Code={"ZipFile": package.build(CHECKOUT / "lambdas", "redirect").content},
     )
+    make_table(stack, "shortlinks")
+
+
+def make_table(stack: Stack, name: str) -> None:
     stack.client("dynamodb").create_table(
-        TableName="shortlinks",
+        TableName=name,
         KeySchema=[{"AttributeName": "code", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "code", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
 
 
-def test_strangers_are_named_and_left(built: Project, stack: Stack) -> None:
-    builds.empty(built)
+def test_strangers_are_named_and_left(bare: Project) -> None:
+    stack = Stack(f"{bare.engine}/_aws/execute-api/{DEFINITION.api_id}/dev")
     make_strangers(stack)
     (api,) = stack.client("apigatewayv2").get_apis()["Items"]
     before = everything(stack)
-    done = builds.remove(built, with_tables=True)
+    done = builds.remove(bare, with_tables=True)
     assert done.changes("left") == {
         ("API", f"shortener ({api['ApiId']})"),
         ("role", ROLES[0]),
@@ -168,14 +158,10 @@ def test_strangers_are_named_and_left(built: Project, stack: Stack) -> None:
     assert everything(stack) == before
 
 
-def test_what_the_deployer_may_not_look_at_is_not_the_stacks(built: Project, stack: Stack) -> None:
+def test_another_stack_and_what_the_deployer_may_not_look_at_are_left(bare: Project, stack: Stack) -> None:
+    builds.succeed(bare, NAME_PREFIX="other-")
     stack.client("logs").create_log_group(logGroupName="/aws/lambda/theirs")
-    stack.client("dynamodb").create_table(
-        TableName="theirs",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    make_table(stack, "theirs")
     denied: set[str] = set()
 
     def deny(request: Request) -> Reply | None:
@@ -184,18 +170,12 @@ def test_what_the_deployer_may_not_look_at_is_not_the_stacks(built: Project, sta
         denied.add(request.operation)
         return Reply(400, "AccessDeniedException", "not yours")
 
-    with proxy(built.engine, deny) as engine:
-        builds.remove(built, with_tables=True, engine=engine)
+    with proxy(bare.engine, deny) as engine:
+        builds.remove(bare, with_tables=True, engine=engine)
     assert denied == {"DescribeTable", "ListTagsForResource"}
-    assert everything(stack) == {**NOTHING, "tables": ["theirs"], "log groups": ["/aws/lambda/theirs"]}
-
-
-def test_a_stack_with_another_prefix_is_left(built: Project, stack: Stack) -> None:
-    builds.succeed(built, NAME_PREFIX="other-")
-    builds.remove(built, with_tables=True)
     kept = everything(stack)
     assert kept["APIs"] == ["other-shortener"]
     assert sorted(kept["functions"]) == sorted(f"other-{name}" for name in FUNCTIONS)
-    assert kept["tables"] == ["other-shortlinks"]
-    builds.remove(built, DEFINITION.prefixed("other-"), with_tables=True)
-    assert everything(stack) == NOTHING
+    assert sorted(kept["tables"]) == ["other-shortlinks", "theirs"]
+    builds.remove(bare, DEFINITION.prefixed("other-"), with_tables=True)
+    assert everything(stack) == {**NOTHING, "tables": ["theirs"], "log groups": ["/aws/lambda/theirs"]}

@@ -1,91 +1,58 @@
-"""An engine that stops and starts again has the stack again, by itself."""
+"""A stack that is started again, or brought up to date, is the same stack. The kills and stops: test_interruptions."""
+
+from pathlib import Path
 
 from project import Project
 
 LINK = {"long_url": "https://example.com/", "code": "kept"}
 
 
-def test_a_stop_keeps_the_url_the_links_and_the_counts(project: Project) -> None:
-    before = project.up()
-    before.shorten(LINK)
-    before.follow("kept")
-    project.down()
-    assert not (project.outputs / "api_id").exists()
-    after = project.up()
-    assert after.url == before.url
-    assert after.clicks("kept") == 1
-    assert after.follow("kept").headers["location"] == LINK["long_url"]
-    assert after.clicks("kept") == 2
-
-
-def test_a_wipe_keeps_the_url_alone(project: Project) -> None:
-    before = project.up()
-    before.shorten(LINK)
-    project.down("--wipe")
-    after = project.up()
-    assert after.url == before.url
-    assert after.follow("kept").status_code == 404
-    assert after.shorten(LINK).status_code == 201
-
-
-def test_without_persist_a_stop_forgets_the_links(project: Project) -> None:
-    project.settings["PERSIST"] = "0"
-    project.up().shorten(LINK)
-    project.down()
-    assert project.up().follow("kept").status_code == 404
-
-
-def test_a_killed_engine_keeps_what_it_acknowledged(project: Project) -> None:
-    before = project.up()
-    before.shorten(LINK)
-    before.follow("kept")
-    project.kill()
-    after = project.up()
-    assert after.url == before.url
-    assert after.clicks("kept") == 1
-    assert after.follow("kept").status_code == 302
-    assert after.shorten({"long_url": LINK["long_url"]}).status_code == 201
-
-
-def test_functions_whose_code_the_engine_has_lost_are_deployed_again(project: Project) -> None:
-    stack = project.up()
-    stack.shorten(LINK)
-    project.down()
-    for archive in (project.state / "data/lambda-blobs").iterdir():
-        archive.write_bytes(b"garbled")
-    stack = project.up()
-    assert stack.follow(LINK["code"]).status_code == 302
-    project.down()
-    assert project.up().follow(LINK["code"]).status_code == 302
-
-
-def test_a_redeploy_makes_an_edit_live_and_says_so(project: Project) -> None:
-    stack = project.up()
-    stack.shorten(LINK)
-    handler = project.folder / "lambdas/redirect/handler.py"
-    handler.write_text(handler.read_text().replace('"no-store"', '"no-store, private"'))
-    printed = project.check("scripts/up.sh")
-    changed = [line.split() for line in printed.splitlines() if " updated " in line]
-    assert [line[:3] for line in changed] == [["function", "redirect", "updated"]]
-    assert stack.follow("kept").headers["cache-control"] == "no-store, private"
-
-
-def test_new_settings_reach_a_running_stack(project: Project) -> None:
-    stack = project.up()
-    project.settings["JWT_SECRET"] = "another-secret-of-at-least-32-bytes"
-    project.up()
-    assert stack.shorten(LINK).status_code == 403
-    assert project.stack.shorten(LINK).status_code == 201
-
-
-def test_two_stacks_run_side_by_side(project: Project) -> None:
-    one = project.up()
-    other = Project.at(project.folder, project.folder.parent / "other")
-    two = other.up()
+def test_two_stacks_run_side_by_side_and_a_wipe_keeps_the_url_of_one_and_nothing_of_the_other(
+    built: Project, tmp_path: Path
+) -> None:
+    other = Project.at(built.folder, tmp_path)
+    handler = built.folder / "lambdas/redirect/handler.py"
+    source = handler.read_text()
     try:
-        one.shorten(LINK)
-        assert two.follow("kept").status_code == 404
+        before = other.up()
+        before.shorten(LINK)
+        assert built.stack.follow("kept").status_code == 404
+        other.down("--wipe")
+        assert not (other.outputs / "api_id").exists()
+
+        handler.write_text(f"{source}\ndef broken(:\n")
+        done = other.run("scripts/up.sh", PERSIST="0")
+        assert done.returncode == 1
+        lines = source.count("\n") + 2
+        assert f"error: lambdas/redirect/handler.py, line {lines}: invalid syntax\n" in done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        assert list(other.outputs.iterdir()) == []
+        assert built.stack.follow("kept").status_code == 404
+
+        handler.write_text(source)
+        after = other.up()
+        assert after.url == before.url
+        assert after.follow("kept").status_code == 404
+        assert after.shorten(LINK).status_code == 201
         other.down()
-        assert one.follow("kept").status_code == 302
+        assert not list(other.state.glob("data/*dynamodb*"))  # without PERSIST
+        assert built.stack.follow("kept").status_code == 404
     finally:
-        other.run("scripts/down.sh")
+        handler.write_text(source)
+        other.discard()
+
+
+def test_up_brings_a_running_stack_up_to_date_and_says_what_has_changed(spoilt: Project) -> None:
+    stack = spoilt.stack
+    stack.shorten(LINK)
+    handler = spoilt.folder / "lambdas/redirect/handler.py"
+    source = handler.read_text()
+    handler.write_text(source.replace('"no-store"', '"no-store, private"'))
+    try:
+        printed = spoilt.check("scripts/up.sh", JWT_SECRET="another-secret-of-at-least-32-bytes")
+        changed = {tuple(line.split()[:3]) for line in printed.splitlines() if " updated " in line}
+        assert changed == {("function", "redirect", "updated"), ("function", "authorizer", "updated")}
+        assert stack.follow("kept").headers["cache-control"] == "no-store, private"
+        assert stack.shorten(LINK).status_code == 403
+    finally:
+        handler.write_text(source)

@@ -10,10 +10,8 @@ import pytest
 import builds
 from project import Project, Stack
 from stack.definition import DEFINITION
-from stack.model import Definition, Table
+from stack.model import Table
 
-LINKS = next(table for table in DEFINITION.tables if table.name == "shortlinks")
-(BY_OWNER,) = LINKS.indexes
 OLD = replace(
     DEFINITION,
     tables=(Table("shortlinks", key="code"),),
@@ -24,12 +22,11 @@ STRINGS = [{"AttributeName": name, "AttributeType": "S"} for name in ("code", "o
 
 
 @pytest.fixture
-def old(built: Project) -> Project:
+def old(bare: Project) -> Project:
     """A stack whose table has neither an index nor a TTL."""
-    builds.empty(built)
-    builds.succeed(built, OLD)
-    assert indexes(built.stack) == []
-    return built
+    builds.succeed(bare, OLD)
+    assert indexes(bare.stack) == []
+    return bare
 
 
 def indexes(stack: Stack) -> list[dict[str, Any]]:
@@ -53,10 +50,10 @@ def owned(stack: Stack, owner: str) -> list[str]:
     return [item["code"]["S"] for item in answer["Items"]]
 
 
-def converged(project: Project, definition: Definition = DEFINITION) -> None:
+def converged(project: Project) -> None:
     """Build: the table is updated, and another build finds nothing to do."""
-    assert ("table", "shortlinks") in builds.succeed(project, definition).changes("updated")
-    assert not builds.succeed(project, definition).changes("updated")
+    assert ("table", "shortlinks") in builds.succeed(project).changes("updated")
+    assert not builds.succeed(project).changes("updated")
     ((found),) = indexes(project.stack)
     assert (found["IndexName"], found["KeySchema"], found["IndexStatus"]) == ("by-owner", KEYS, "ACTIVE")
     assert found["Projection"] == {"ProjectionType": "KEYS_ONLY"}
@@ -95,8 +92,12 @@ def test_a_table_without_index_and_ttl_gets_them_while_requests_are_answered(old
         assert [link["code"] for link in client.get("/links").json()["links"]] == ["one", "two"]
 
 
-def test_an_index_with_other_keys_is_replaced_and_another_index_stays(old: Project) -> None:
+def test_an_index_with_other_keys_is_replaced_another_index_stays_and_so_does_a_ttl_on_another_attribute(
+    old: Project,
+) -> None:
     stack = old.stack
+    wrong = {"Enabled": True, "AttributeName": "until"}
+    stack.client("dynamodb").update_time_to_live(TableName="shortlinks", TimeToLiveSpecification=wrong)
     for name in ("by-owner", "theirs"):
         stack.client("dynamodb").update_table(
             TableName="shortlinks",
@@ -106,29 +107,9 @@ def test_an_index_with_other_keys_is_replaced_and_another_index_stays(old: Proje
             ],
         )
     stack.shorten({"long_url": "https://example.com/", "code": "one"})
-    assert ("table", "shortlinks") in builds.succeed(old).changes("updated")
-    assert {one["IndexName"]: one["KeySchema"] for one in indexes(stack)} == {"by-owner": KEYS, "theirs": KEYS[:1]}
-    assert owned(stack, "user-1") == ["one"]
-
-
-def test_a_ttl_on_another_attribute_is_refused_with_one_line_and_stays(old: Project) -> None:
-    wrong = {"Enabled": True, "AttributeName": "until"}
-    old.stack.client("dynamodb").update_time_to_live(TableName="shortlinks", TimeToLiveSpecification=wrong)
     error = builds.run(old).error
     assert error.startswith("table shortlinks deletes items by the attribute until, and the stack needs expires_at: ")
     assert "\n" not in error
-    assert ttl(old.stack) == {"TimeToLiveStatus": "ENABLED", "AttributeName": "until"}
-
-
-def test_index_and_ttl_that_were_taken_away_come_back(built: Project) -> None:
-    builds.empty(built)
-    builds.succeed(built)
-    dynamodb = built.stack.client("dynamodb")
-    dynamodb.update_table(
-        TableName="shortlinks", GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": BY_OWNER.name}}]
-    )
-    dynamodb.update_time_to_live(
-        TableName="shortlinks", TimeToLiveSpecification={"Enabled": False, "AttributeName": LINKS.ttl}
-    )
-    assert indexes(built.stack) == []
-    converged(built)
+    assert ttl(stack) == {"TimeToLiveStatus": "ENABLED", "AttributeName": "until"}
+    assert {one["IndexName"]: one["KeySchema"] for one in indexes(stack)} == {"by-owner": KEYS, "theirs": KEYS[:1]}
+    assert owned(stack, "user-1") == ["one"]

@@ -1,16 +1,20 @@
 """Requests that come while the stack changes under them, and what is left behind of a full run."""
 
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 
-from project import FUNCTION_NAMES, TLS, Project, Stack, until
+import builds
+from project import CHECKOUT, FUNCTION_NAMES, TLS, Project, Stack, until
 
 LINK = {"long_url": "https://example.com/", "code": "busy"}
-CLIENTS = 4
+CLIENTS = 2
 CLEAN = {302, 404, 429, 500, 502, 503}  # each with a whole answer behind it
 
 
@@ -39,52 +43,55 @@ def busy(stack: Stack) -> Iterator[Counter[int]]:
             thread.join()
 
 
-def test_a_redeploy_under_load_loses_and_invents_no_click(project: Project) -> None:
-    stack = project.up()
+def test_a_redeploy_under_load_loses_and_invents_no_click(spoilt: Project, tmp_path: Path) -> None:
+    stack = spoilt.stack
     stack.shorten(LINK)
-    handler = project.folder / "lambdas/redirect/handler.py"
+    lambdas = Path(shutil.copytree(CHECKOUT / "lambdas", tmp_path / "lambdas"))
+    handler = lambdas / "redirect/handler.py"
+    handler.write_text(handler.read_text() + "\n# changed\n")
     with busy(stack) as statuses:
-        handler.write_text(handler.read_text() + "\n# changed\n")
-        assert project.deploy().returncode == 0
+        assert ("function", "redirect") in builds.succeed(spoilt, lambdas=lambdas).changes("updated")
     assert set(statuses) <= CLEAN
     # A worker that is killed between the count and the answer has counted a click that failed.
     assert 0 <= stack.clicks(LINK["code"]) - statuses[302] <= statuses.total() - statuses[302]
 
 
-def test_a_reset_under_load_ends_in_a_stack_that_answers(project: Project) -> None:
-    stack = project.up()
+def test_a_reset_under_load_ends_in_the_same_stack_without_its_links(built: Project) -> None:
+    stack = built.stack
     stack.shorten(LINK)
     with busy(stack) as statuses:
-        httpx.post(f"{project.engine}/_ministack/reset?init=1", timeout=60, verify=TLS).raise_for_status()
-        until("the stack is back", lambda: (project.outputs / "api_id").exists())
+        httpx.post(f"{built.engine}/_ministack/reset?init=1", timeout=60, verify=TLS).raise_for_status()
+        until("the stack is back", lambda: (built.outputs / "api_id").exists())
         assert stack.shorten(LINK).status_code == 201
     assert set(statuses) <= CLEAN
     assert stack.clicks(LINK["code"]) <= statuses[302]
+    assert built.stack.url == stack.url
+    done = builds.succeed(built)
+    assert not done.changes("created") | done.changes("updated") | done.changes("removed")
+    stack.client("dynamodb").delete_item(TableName="shortlinks", Key={"code": {"S": LINK["code"]}})
 
 
-def test_no_log_and_no_output_has_a_token_or_the_secret_in_it(project: Project) -> None:
+def test_no_log_and_no_output_has_a_token_or_the_secret_in_it(spoilt: Project) -> None:
     secret = "the-one-secret-that-must-not-be-seen-anywhere"
-    project.settings["JWT_SECRET"] = secret
-    printed = project.check("scripts/up.sh")
-    stack = project.stack
+    printed = spoilt.check("scripts/up.sh", JWT_SECRET=secret)
+    stack = replace(spoilt.stack, secret=secret)
     token = stack.token()
     forged = stack.token(secret="another-secret-that-must-not-be-seen")
     for one in (token, forged, f"{token}x", "Bearer"):
         with stack.http(headers={"Authorization": f"Bearer {one}"}) as client:
             client.post("/shorten", json=LINK)
             client.post("/shorten", content=one)
-    printed += project.check("scripts/smoke.sh") + project.check("scripts/up.sh").partition("\n\n")[0]
+    printed = printed.partition("\n\n")[0]  # what follows has a token, on purpose
     logs = [
         event["message"]
         for function in FUNCTION_NAMES
         for event in stack.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{function}")["events"]
     ]
     assert any('"status": "deny"' in line for line in logs)
-    project.down()
     left = [
         *logs,
-        (project.state / "engine.log").read_text(),
-        *(file.read_text() for file in project.outputs.iterdir()),
+        (spoilt.state / "engine.log").read_text(),
+        *(file.read_text() for file in spoilt.outputs.iterdir()),
     ]
     for text in left:
         assert secret not in text
@@ -92,3 +99,4 @@ def test_no_log_and_no_output_has_a_token_or_the_secret_in_it(project: Project) 
         assert forged not in text
         assert "eyJ" not in text
     assert secret not in printed
+    assert "eyJ" not in printed
