@@ -83,7 +83,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         window.shows(READY)
         handler.write_text(code)
         until("the code before serves", lambda: desk.cache_control == "no-store", look_every=EVERY)
-        assert builds.status(project)[0]
+        until("the update has ended", lambda: builds.status(project)[0])
         assert window.printed.count(STOPPED) == 1
         yield desk
         assert window.interrupt() == 0
