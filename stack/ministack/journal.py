@@ -304,11 +304,14 @@ class Journal:
         threading.Thread(target=self._keep, daemon=True).start()
 
     def _keep(self) -> None:
+        grown = True  # by what earlier runs have left
         while True:
             time.sleep(SYNC_EVERY)
             try:
-                self.sync()
-                self._fold()
+                grown |= self.sync()
+                if grown or self.folding:
+                    self._fold()
+                    grown = False
             except OSError as error:
                 self.log(f"the journal in {self.folder} cannot be kept: {error}")
 
@@ -325,16 +328,17 @@ class Journal:
             os.fsync(old)
             os.close(old)
 
-    def sync(self) -> None:
-        """Have everything that is appended on disk now."""
+    def sync(self) -> bool:
+        """Have everything that is appended on disk now; return whether there was anything new."""
         with self.guard:
             if not self.dirty:
-                return
+                return False
             descriptor, self.dirty = os.dup(self.descriptor), False
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        return True
 
     def _fold(self) -> None:
         if self.folding and (code := self.folding.poll()) is None:
