@@ -20,6 +20,7 @@ from stack.errors import DeployError
 # "standard" retries what AWS says may be retried: throttling, 5xx and dropped connections.
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 OPTIONS = {"retries": {"mode": "standard", "max_attempts": 5}, "connect_timeout": 5, "read_timeout": 30}
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TURN_ATTEMPTS = 12  # of a request that API Gateway refuses because of others
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0  # seconds, between them
 
@@ -88,7 +89,10 @@ class Remote:
                 for name in services
             }
             for client in clients.values():
-                _ = urlsplit(client.meta.endpoint_url).port  # the SDK itself looks at it in the first call
+                address = urlsplit(client.meta.endpoint_url)
+                _ = address.port  # the SDK itself looks at it in the first call
+                if address.hostname in LOOPBACK:
+                    client.meta.events.register_first("needs-retry", _give_up_if_refused)
             return clients
         except sdk.BotoCoreError:
             raise
@@ -185,6 +189,12 @@ class Aws:
         """Return the ARN of a regional resource of this account."""
         partition = self.identity.split(":")[1]
         return f"arn:{partition}:{service}:{self.region}:{self.account}:{resource}"
+
+
+def _give_up_if_refused(caught_exception: Exception | None, **_: object) -> None:
+    """Raise the error at once when nothing listens on this machine: another attempt would not help."""
+    if isinstance(caught_exception, sdk.EndpointConnectionError):
+        raise caught_exception
 
 
 def _refuse_changes(model: Any, **_: object) -> None:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import boto3
 import httpx
+from botocore.config import Config
 
 from stack import dotenv, tokens
 from stack.definition import DEFINITION
@@ -84,10 +85,13 @@ def answers(engine: str) -> bool:
 
 
 @functools.cache
-def aws(endpoint: str | None, service: str) -> Any:
+def aws(endpoint: str | None, service: str, attempts: int = 5) -> Any:
     """Return a boto3 client of a local engine; with None, of the AWS that the environment names."""
     local = {"endpoint_url": endpoint, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    client = boto3.client(service, region_name=DEFAULTS["AWS_DEFAULT_REGION"], **(local if endpoint else {}))
+    config = Config(retries={"total_max_attempts": attempts})
+    client = boto3.client(
+        service, region_name=DEFAULTS["AWS_DEFAULT_REGION"], config=config, **(local if endpoint else {})
+    )
     atexit.register(client.close)
     return client
 

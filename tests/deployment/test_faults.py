@@ -159,7 +159,8 @@ def mixed() -> Callable[[], Reply | None]:
 
 
 @pytest.mark.parametrize(
-    "fault", [mixed(), lose_answer, *(pytest.param(one, marks=pytest.mark.search) for one in (*FAULTS, answer_late))]
+    "fault",
+    [lose_answer, *(pytest.param(one, marks=pytest.mark.search) for one in (mixed(), *FAULTS, answer_late))],
 )
 def test_a_fault_at_the_first_call_of_every_operation_is_overcome(
     bare: Project, fault: Callable[[], Reply | None]

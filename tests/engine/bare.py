@@ -147,8 +147,8 @@ class Engine:
     def kill(self) -> None:
         self.stop(signal.SIGKILL)
 
-    def client(self, service: str) -> Any:
-        return aws(self.url, service)
+    def client(self, service: str, attempts: int = 5) -> Any:
+        return aws(self.url, service, attempts)
 
     def children(self) -> dict[int, str]:
         """Return the command lines of all processes under the engine."""

@@ -80,7 +80,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_what_was_acknowledged_is_there_after_a_kill_and_counted_once(links: Engine) -> None:
-    client = links.client("dynamodb")
+    client = links.client("dynamodb", attempts=1)
     written: set[str] = set()
     stopped = False
 

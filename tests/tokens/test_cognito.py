@@ -165,6 +165,7 @@ def test_several_sign_ins_of_one_user_at_once_all_work(project: Project) -> None
     assert {post(project.stack, token).status_code for token in tokens} == {201}
 
 
+@pytest.mark.search
 def test_the_smoke_test_passes(project: Project) -> None:
     assert "all as it should be" in project.check("scripts/smoke.sh")
 
