@@ -142,13 +142,13 @@ def page(owner_id: str, limit: int, after: str) -> tuple[list[Link], str]:
     """
     if not can_own(owner_id):
         return [], ""
-    conditions = {"owner_id": _compared("EQ", owner_id)}
-    if after:
-        conditions["code"] = _compared("GT", after)
+    owner = {"S": owner_id}
     answer = dynamodb.query(
         TableName=TABLE,
         IndexName=BY_OWNER,
-        KeyConditions=conditions,  # MiniStack parses an expression anew for each item, which takes seven times as long
+        # MiniStack parses an expression anew for each item, which takes seven times as long as this.
+        KeyConditions={"owner_id": {"ComparisonOperator": "EQ", "AttributeValueList": [owner]}},
+        **({"ExclusiveStartKey": {"owner_id": owner, "code": {"S": after}}} if after else {}),
         Limit=limit + 1,  # to know whether more follow
     )
     codes: list[str] = [item["code"]["S"] for item in answer["Items"]]
@@ -191,10 +191,6 @@ def _check_trace(code: str, now: float) -> None:
     trace = dynamodb.get_item(TableName=TABLE, Key=_trace(code)).get("Item")
     if trace is not None and int(trace["expires_at"]["N"]) - TRACE_KEPT <= now:
         raise Expired
-
-
-def _compared(operator: str, value: str) -> dict[str, Any]:
-    return {"ComparisonOperator": operator, "AttributeValueList": [{"S": value}]}
 
 
 def _items(codes: Sequence[str]) -> Iterator[dict[str, Any]]:

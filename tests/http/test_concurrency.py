@@ -14,7 +14,8 @@ LONG_URL = "https://example.com/"
 @pytest.fixture
 def crowd(pytestconfig: pytest.Config) -> int:
     """Return how many ask at once: fewer where the engine may start a process for each, without a queue."""
-    return 20 if pytestconfig.getoption("--stack-url") else 100
+    without_queue = pytestconfig.getoption("--stack-url") or pytestconfig.getoption("--localstack")
+    return 20 if without_queue else 100
 
 
 def test_clicks_at_once_are_all_answered_and_counted(stack: Stack, code: str, crowd: int) -> None:
