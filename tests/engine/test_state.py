@@ -293,6 +293,26 @@ def test_state_that_cannot_be_read_stops_the_start_and_all_that_can_be_read_is_k
     assert not damaged_is_a_file or any(path.name == damaged.name for path in stopped.state.glob("damaged-*/*"))
 
 
+def test_items_outlive_the_record_of_their_table_without_any_stop(links: Engine) -> None:
+    put(links, "second")
+    links.kill()
+    record_of_the_table(links)
+    links.refused()
+    links.restore()
+    links.start()
+    assert codes(links) == ["first", "second"]
+
+
+def test_a_table_that_was_made_without_a_request_to_dynamodb_outlives_a_kill(own: Engine) -> None:
+    own.start()
+    table = {"Type": "AWS::DynamoDB::Table", "Properties": {**TABLE, "TableName": "made"}}
+    own.client("cloudformation").create_stack(StackName="s", TemplateBody=json.dumps({"Resources": {"Made": table}}))
+    until("it is written", lambda: b'"made"' in journal.files(own.tables, "journal")[-1].read_bytes())
+    own.kill()
+    own.start()
+    assert own.client("dynamodb").list_tables()["TableNames"] == ["made"]
+
+
 def test_a_restore_says_what_is_lost(stopped: Engine) -> None:
     in_the_middle(stopped)
     stopped.refused()

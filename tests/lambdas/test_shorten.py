@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from engine_proxy import Drop, Request, proxy
+
 from .events import Event, post, post_bytes, post_text, recorded
-from .functions import Function
-from .table import Table
+from .functions import Function, load
+from .table import NAME, Table
 
 URL = "https://example.com/a?b=c&d=%20#e"
 JSON = "application/json"
@@ -289,3 +291,20 @@ def test_a_code_asked_for_is_not_drawn(shorten: Function, links: Table, monkeypa
     draw(monkeypatch)
     for code, status in (("mine", HTTPStatus.CONFLICT), ("free", HTTPStatus.CREATED)):
         assert shorten(post({"long_url": URL, "code": code}))["statusCode"] == status
+
+
+def test_a_link_is_the_callers_though_the_answer_to_its_first_try_was_lost(links: Table) -> None:
+    lost = []
+
+    def lose_first(request: Request) -> None:
+        if request.operation == "PutItem" and not lost:
+            lost.append(request)
+            raise Drop(done=True)
+
+    with proxy(links.engine, lose_first) as url:
+        shorten = load("shorten", TABLE=NAME, AWS_ENDPOINT_URL=url)
+        for status in (HTTPStatus.CREATED, HTTPStatus.CONFLICT):
+            assert shorten(post({"long_url": URL, "code": "mine"}))["statusCode"] == status
+        shorten.modules["common.table"].dynamodb.close()
+    assert lost
+    assert list(links.rows()) == ["mine"]

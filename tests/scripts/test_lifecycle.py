@@ -379,8 +379,10 @@ def test_outputs_of_another_stack_that_is_up_are_left_to_it(running: Project) ->
 
 
 def test_an_engine_on_another_port_is_named(running: Project) -> None:
-    line = refusal(running, "scripts/up.sh", HOST_PORT=str(free_port()))
-    assert f"is running on port {running.settings['HOST_PORT']}" in line
+    for command in (["scripts/up.sh"], ["scripts/down.sh"], ["scripts/down.sh", "--wipe"]):
+        line = refusal(running, *command, HOST_PORT=str(free_port()))
+        assert f"is running on port {running.settings['HOST_PORT']}" in line
+    assert running.stack.follow("nobody's").status_code == HTTPStatus.NOT_FOUND
 
 
 def test_engine_limits_down_to_that_engine(running: Project) -> None:
