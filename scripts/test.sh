@@ -19,5 +19,6 @@ case " $* " in *" --browser "*) browser=browser ;; esac
 case " $* " in *" --localstack "*) tests/localstack/stand-in-image.sh && set -- --numprocesses=1 "$@" ;; esac
 need embedded dev debug cognito client test ${compose:+"$compose"} ${browser:+"$browser"}
 .venv/bin/python -m stack.commands.packages
+case " $* " in *".py "*) set -- --numprocesses=0 "$@" ;; esac # one file is done before several processes have started
 unset PYTHONDONTWRITEBYTECODE # each worker, and each engine, would compile everything anew
 exec .venv/bin/python -m pytest "$@"

@@ -243,7 +243,10 @@ def main(arguments: Sequence[str]) -> int:
         unknown = sorted(set(arguments) - set(known))
         request_id = unknown[0] if len(arguments) == 1 and unknown and REQUEST_ID.fullmatch(unknown[0]) else None
         if unknown and not request_id:
-            return fail(f"there is no function {unknown[0]!r}: {', '.join(known)}")
+            return fail(
+                f"{unknown[0]!r} is neither a function ({', '.join(known)}) nor a whole request ID, "
+                "which an answer has in its header apigw-requestid"
+            )
         client = logs_client(Local(settings.host_port, settings.aws_default_region))
         if request_id:
             if show(client, definition, request_id):

@@ -1,6 +1,7 @@
 """Open the page in the browser, signed in: ``python -m stack.commands.open [USER]``."""
 
 import os
+import shlex
 import subprocess
 import sys
 import webbrowser
@@ -26,7 +27,8 @@ def main() -> None:
     if signed.returncode:
         sys.exit(1)  # it has said why
     if not webbrowser.open(f"{page}#token={signed.stdout.strip()}"):
-        raise DeployError(f"no browser opens here: open {page} and paste the token of scripts/sign-token.py")
+        command = " ".join(["scripts/sign-token.py", *map(shlex.quote, sys.argv[1:2])])
+        raise DeployError(f"no browser opens here: open {page} and paste the token of {command}")
     print(f"==> opened {page}")
 
 

@@ -15,6 +15,7 @@ from stack.deploy import build, region
 from stack.settings import COGNITO, Settings
 
 PARTS = ("table", "api")
+INTERRUPTED = 130  # the exit code of a command that Ctrl-C has ended
 FIRST_REQUEST = """curl --noproxy '*' {url}/shorten -H "Authorization: Bearer {token}" \\
          -H 'Content-Type: application/json' -d '{{"long_url": "https://example.com/"}}'"""
 
@@ -38,6 +39,8 @@ def main() -> int:
         _build(parts)
     except EXPLAINED as error:
         return _fail(explain(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
 
 

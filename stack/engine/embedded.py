@@ -75,7 +75,8 @@ class Embedded:
                 if running.port != self.settings.host_port:
                     raise DeployError(
                         f"the engine of {self.state_dir} is running on port {running.port}: stop it with "
-                        "scripts/down.sh, or give the second stack a STATE_DIR and an OUTPUTS_DIR of its own"
+                        f"HOST_PORT={running.port} scripts/down.sh, or give the second stack a STATE_DIR and an "
+                        "OUTPUTS_DIR of its own"
                     )
                 if self._wait_for_hooks() and self._redeploy():
                     return None

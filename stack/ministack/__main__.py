@@ -120,7 +120,7 @@ class Lifespan:
         while self.tables:
             await asyncio.sleep(KEEP_EVERY)
             with contextlib.suppress(FullError):  # which is in the log
-                self.tables.write_new_tables()
+                self.tables.write_entries(["_tables"])
 
 
 async def _answer(send: Any, body: bytes) -> None:

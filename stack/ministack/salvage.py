@@ -66,8 +66,9 @@ class Salvage:
         counts = self.known.get("items", {})
         tables = {key[-1]: len(self.items.get(key[1:], {})) for key in self.entries if key[0] == "_tables"}
         for name in sorted(tables.keys() | counts.keys()):
-            there = f", where the last start or stop saw {counts[name]}" if name in counts else ""
-            yield f"table {name} has {tables.get(name, 0)} items{there}"
+            kept = tables.get(name, 0)
+            before = f", of at least {counts[name]}" if counts.get(name, 0) > kept else ""
+            yield f"table {name} has {kept} items{before}"
         yield from (f"lost: {what}" for what in self.lost)
 
     def _is_whole(self, path: Path) -> bool:

@@ -166,11 +166,6 @@ class Tables:
         if of_entries:
             self.write_entries(names.STORES)
 
-    def write_new_tables(self) -> None:
-        """Write down tables that were made or deleted without a request to DynamoDB; raise FullError."""
-        if {scope for name, scope in self.written if name == "_tables"} != names.store("_tables").keys():
-            self.write_entries(["_tables"])
-
     def write_entries(self, stores: "tuple[str, ...] | list[str]") -> None:
         """Write down what is new beside the items, and new tables with their items; raise FullError."""
         now = {(name, scope): value for name, scope, value in names.entries(stores)}

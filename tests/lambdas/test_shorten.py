@@ -294,7 +294,7 @@ def test_a_code_asked_for_is_not_drawn(shorten: Function, links: Table, monkeypa
 
 
 def test_a_link_is_the_callers_though_the_answer_to_its_first_try_was_lost(links: Table) -> None:
-    lost = []
+    lost: list[Request] = []
 
     def lose_first(request: Request) -> None:
         if request.operation == "PutItem" and not lost:

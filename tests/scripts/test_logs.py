@@ -212,7 +212,9 @@ def test_failures_are_the_last_errors_of_the_status(up: Project) -> None:
 def test_a_function_that_there_is_not_is_refused(up: Project) -> None:
     done = up.run("scripts/logs.sh", "redirekt")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"error: there is no function 'redirekt': plain, {', '.join(FUNCTION_NAMES)}\n"
+    said = f"error: 'redirekt' is neither a function (plain, {', '.join(FUNCTION_NAMES)}) nor a whole request ID"
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [(), ("JKJaXmPLvHcESH+=",)], ids=["follow", "AWS's ID"])
