@@ -113,3 +113,8 @@ def test_an_index_with_other_keys_is_replaced_another_index_stays_and_so_does_a_
     assert ttl(stack) == {"TimeToLiveStatus": "ENABLED", "AttributeName": "until"}
     assert {one["IndexName"]: one["KeySchema"] for one in indexes(stack)} == {"by-owner": KEYS, "theirs": KEYS[:1]}
     assert owned(stack, "user-1") == ["one"]
+    stack.client("dynamodb").update_time_to_live(
+        TableName="shortlinks", TimeToLiveSpecification={**wrong, "Enabled": False}
+    )
+    builds.succeed(old)
+    assert ttl(stack) == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}

@@ -82,6 +82,7 @@ def test_no_log_and_no_output_has_a_token_or_the_secret_in_it(spoilt: Project) -
             client.post("/shorten", json=LINK)
             client.post("/shorten", content=one)
     printed = printed.partition("\n\n")[0]  # what follows has a token, on purpose
+    printed += spoilt.check("scripts/smoke.sh", JWT_SECRET=secret)
     logs = [
         event["message"]
         for function in FUNCTION_NAMES
