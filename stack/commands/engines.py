@@ -11,10 +11,8 @@ from typing import Any
 from stack.engine import compose
 from stack.engine.compose import Compose
 from stack.engine.embedded import Embedded
-from stack.errors import DeployError
+from stack.errors import INTERRUPTED, DeployError
 from stack.settings import PROJECT, Settings
-
-INTERRUPTED = 130  # the exit code of a command that Ctrl-C has ended
 
 
 @dataclass(frozen=True)

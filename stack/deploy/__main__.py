@@ -12,10 +12,10 @@ from stack import checks, outputs
 from stack.aws import Aws, Local
 from stack.aws_errors import EXPLAINED, explain
 from stack.deploy import build, region
+from stack.errors import INTERRUPTED
 from stack.settings import COGNITO, Settings
 
 PARTS = ("table", "api")
-INTERRUPTED = 130  # the exit code of a command that Ctrl-C has ended
 FIRST_REQUEST = """curl --noproxy '*' {url}/shorten -H "Authorization: Bearer {token}" \\
          -H 'Content-Type: application/json' -d '{{"long_url": "https://example.com/"}}'"""
 
