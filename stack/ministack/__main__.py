@@ -79,9 +79,7 @@ def _withdraw(settings: Settings) -> None:
 class Lifespan:
     """The ASGI application, with what is to be done while it runs and when it stops."""
 
-    def __init__(
-        self, application: gate.Application, tables: Tables | None, settings: Settings, unsaved: list[str]
-    ) -> None:
+    def __init__(self, application: gate.Gate, tables: Tables | None, settings: Settings, unsaved: list[str]) -> None:
         self.application = application
         self.tables = tables
         self.settings = settings
@@ -102,7 +100,7 @@ class Lifespan:
                 outputs.withdraw(self.settings.outputs, self.settings.host_port)
             return message
 
-        beside = [asyncio.create_task(one) for one in (_start_workers_once_the_stack_is_up(), self._keep_tables())]
+        beside = [asyncio.create_task(one) for one in (self._start_workers(), self._keep_tables())]
         try:
             await self.application(scope, received, send)
         finally:
@@ -114,6 +112,12 @@ class Lifespan:
                 except (FullError, OSError) as error:
                     self.unsaved.append(str(error))
         return None
+
+    async def _start_workers(self) -> None:
+        """Start workers ahead once the stack is up."""
+        while not names.hooks_are_done():
+            await asyncio.sleep(LOOK_EVERY)
+        threading.Thread(target=workers.start_ahead, args=(lambda: self.application.idle,), daemon=True).start()
 
     async def _keep_tables(self) -> None:
         """Write down tables that were made without a request to DynamoDB, as CloudFormation makes them."""
@@ -127,12 +131,6 @@ async def _answer(send: Any, body: bytes) -> None:
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _start_workers_once_the_stack_is_up() -> None:
-    while not names.hooks_are_done():
-        await asyncio.sleep(LOOK_EVERY)
-    threading.Thread(target=workers.start_ahead, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -3,8 +3,11 @@
 AWS's own operations never wait, and neither does what a function asks for: the function holds a
 place already, so both would wait for ever. Functions in Python mark what they ask the engine for
 (stack/ministack/function.py). What other programs under the engine ask for is known by their connections
-(stack/ministack/callers.py). Where even that fails, one more request is let in whenever all that are under
-way have been stuck for a while.
+(stack/ministack/callers.py).
+
+Few requests that compute are done sooner than many, which need more workers and share the same cores. So there are
+FEW places at first, and one more whenever no request has been done for a moment, as when functions wait for
+something. Beyond AT_ONCE that takes longer: there it is the way out where functions wait for each other.
 """
 
 import asyncio
@@ -16,10 +19,12 @@ from typing import Any
 
 from stack.ministack.callers import ports_of_functions
 
-AT_ONCE = max(8, 4 * (os.cpu_count() or 1))
+FEW = 2 * (os.cpu_count() or 1)
+AT_ONCE = max(8, 2 * FEW)
 MOST = 8 * AT_ONCE  # however long those under way are stuck
-LOOK_EVERY = 0.1  # seconds
-STUCK = 1  # second without any request being done
+LOOK_EVERY = 0.05  # seconds
+WAITING = 0.05  # seconds without any request being done, after which there is one place more
+STUCK = 1  # second, the same beyond AT_ONCE
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 Message = dict[str, Any]
@@ -47,15 +52,21 @@ class Mailbox:
 
 
 class Gate:
-    """An ASGI application that lets AT_ONCE requests to APIs at a time through to another one."""
+    """An ASGI application that lets a few requests to APIs at a time through to another one."""
 
     def __init__(self, application: Application, mark: bytes) -> None:
         self.application = application
         self.mark = mark
         self.waiting: dict[asyncio.Future[None], int] = {}  # in their order, each with its client's port
         self.under_way = 0
+        self.places = FEW
         self.done_at = 0.0
         self.watching: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Return whether no request is under way."""
+        return not self.under_way and not self.waiting
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or not is_to_an_api(scope):
@@ -65,7 +76,7 @@ class Gate:
             return await self.application({**scope, "headers": headers}, receive, send)
         mailbox = Mailbox(receive)
         try:
-            if self.under_way < AT_ONCE and not self.waiting:
+            if self.under_way < self.places and not self.waiting:
                 self.under_way += 1
             elif not await self._wait(mailbox, scope):
                 return None
@@ -107,7 +118,7 @@ class Gate:
 
     def _leave(self) -> None:
         self.under_way -= 1
-        if self.waiting and self.under_way < AT_ONCE:
+        if self.waiting and self.under_way < self.places:
             self._let_in(next(iter(self.waiting)))
 
     def _let_in(self, place: "asyncio.Future[None]") -> None:
@@ -116,7 +127,7 @@ class Gate:
         place.set_result(None)
 
     async def _watch(self, server: int) -> None:
-        """Let in at once what functions ask for, and one more whenever nothing has been done for a while."""
+        """While requests wait, let in at once what functions ask for, and make a place whenever nothing is done."""
         looked_at: set[asyncio.Future[None]] = set()
         self.done_at = time.monotonic()
         while self.waiting:
@@ -127,9 +138,12 @@ class Gate:
             for place, port in new.items():
                 if port in of_functions and place in self.waiting:
                     self._let_in(place)
-            if self.waiting and self.under_way < MOST and time.monotonic() - self.done_at > STUCK:
+            idle = time.monotonic() - self.done_at
+            if self.waiting and self.under_way < MOST and idle > (WAITING if self.under_way < AT_ONCE else STUCK):
                 self.done_at = time.monotonic()
+                self.places = min(AT_ONCE, self.places + 1)
                 self._let_in(next(iter(self.waiting)))
+        self.places = FEW
 
 
 def is_to_an_api(scope: Any) -> bool:

@@ -11,16 +11,19 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stack.ministack import debugger, names
+from stack.ministack.gate import FEW
 from stack.ministack.logs import log
 
 SCRIPT = str(Path(__file__).with_name("function.py"))
 NOTICED = ("PYTHON", "LD_", "AWS_DATA_PATH")  # variables that count when Python starts, or boto3 is loaded
-AHEAD = 2 * (os.cpu_count() or 1)  # workers of each function that are started before anybody asks for them
+AHEAD = FEW  # workers of each function that are started before anybody asks for them
+LOOK_EVERY = 0.05  # seconds
 LOAD_TIMEOUT = 10  # seconds
 LOG_TIMEOUT = 0.25  # seconds; only for the log of a worker that died or was killed
 
@@ -255,27 +258,37 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
         return "\n".join(lines)
 
 
-def start_ahead() -> None:
-    """Start more workers of each function that has one, for the first requests that come at once."""
+def start_ahead(idle: Callable[[], bool]) -> None:
+    """Start more workers of each function that has one, for the first requests that come at once.
+
+    They are started in turns, one after another, while the engine is idle: a request that is there needs the cores.
+    """
     runtime = names.lambda_runtime
     with runtime._lock:
         first_ones = [(key, workers[0]) for key, workers in runtime._workers.items() if workers]
-    for key, first in first_ones:
-        for _ in range(0 if first.debugged else AHEAD - 1):
-            worker = Worker(first.func_name, first.config, first.code_zip)
-            try:
-                runtime.ensure_spawned(worker)
-            except (OSError, RuntimeError) as error:
-                if runtime.subprocess.closed:
-                    return
-                log.warning("no worker of %s can be started ahead: %s", first.func_name, error)
-                break
-            with runtime._lock:
-                workers = runtime._workers.get(key, [])
-                if first in workers:  # the function is the same as it was
-                    workers.append(worker)
-                    continue
-            worker.kill()
+    failed = set()
+    for key, first in (AHEAD - 1) * first_ones:
+        while not idle():
+            time.sleep(LOOK_EVERY)
+        with runtime._lock:
+            enough = len(runtime._workers.get(key, [])) >= AHEAD
+        if enough or first.debugged or key in failed:
+            continue
+        worker = Worker(first.func_name, first.config, first.code_zip)
+        try:
+            runtime.ensure_spawned(worker)
+        except (OSError, RuntimeError) as error:
+            if runtime.subprocess.closed:
+                return
+            log.warning("no worker of %s can be started ahead: %s", first.func_name, error)
+            failed.add(key)
+            continue
+        with runtime._lock:
+            workers = runtime._workers.get(key, [])
+            if first in workers:  # the function is the same as it was
+                workers.append(worker)
+                continue
+        worker.kill()
 
 
 def set_up() -> Subprocess:
