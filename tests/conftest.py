@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.loaders import JSONFileLoader, Loader
+from xdist.scheduler import LoadScopeScheduling
 
 from containers import LOCALSTACK, Containers
 from project import DEFAULTS, Project, Stack
@@ -17,7 +18,8 @@ from project import DEFAULTS, Project, Stack
 FOREIGN = ("AWS_", "LOCALSTACK_", "MINISTACK_", "COMPOSE_", "GATEWAY_")
 LEFT_OUT = pytest.StashKey["Counter[str]"]()
 PAGE_TESTS = Path(__file__).with_name("browser") / "test_page.py"
-SLOW = ("aws", "deployment", "engine", "scripts", "localstack")  # folders whose tests wait for engines of their own
+FIRST = ("aws", "scripts", "targets", "deployment", "http", "engine", "tokens")  # folders, the slowest files first
+TOGETHER = "tests/http/"  # whose tests ask one stack, and are run by one process
 
 
 def pytest_configure() -> None:
@@ -70,7 +72,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[LEFT_OUT] = Counter(marker for marker in left_out.values() if marker)
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
-    items.sort(key=lambda item: item.path.parent.name not in SLOW)  # so that no worker waits for a slow one at the end
+    order = {name: place for place, name in enumerate(FIRST)}  # so that no process waits for a slow file at the end
+    items.sort(key=lambda item: order.get(item.path.parent.name, len(order)))
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Give the tests of a file, and of the folder TOGETHER, to one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return TOGETHER if nodeid.startswith(TOGETHER) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
