@@ -5,7 +5,7 @@ import os
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -242,8 +242,9 @@ def _session(**variables: Any) -> Session:
     return session
 
 
+@cache
 def _isolated_session() -> Session:
-    """Return a session that reads no environment variable and no file outside of the SDK's package."""
+    """Return the session that reads no environment variable and no file outside of the SDK's package, once each."""
     variables = {name: (None, None, default, kind) for name, (_, _, default, kind) in Session.SESSION_VARIABLES.items()}
     for name in ("config_file", "credentials_file"):
         variables[name] = (None, None, os.devnull, None)

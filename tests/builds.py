@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from stack.commands.status import Report, look_at_all
 from stack.definition import DEFINITION
 from stack.deploy import build, loading
 from stack.deploy import remove as removal
-from stack.deploy.package import Package
+from stack.deploy.loading import Source
 from stack.model import Definition, Function
 from stack.settings import Settings
 
@@ -27,12 +27,19 @@ LOAD = loading.check
 LOADED: set[tuple[str, ...]] = set()
 
 
-def load_once(name: str, package: Package, environment: Mapping[str, str]) -> None:
-    """Load a function's code once: what has been loaded, with the same environment, can be loaded again."""
-    loaded = (name, package.sha256, *(f"{one}={environment[one]}" for one in environment if one != "AWS_ENDPOINT_URL"))
-    if loaded not in LOADED:
-        LOAD(name, package, environment)
-        LOADED.add(loaded)
+def load_once(sources: Sequence[Source]) -> None:
+    """Load the code of functions once: what has been loaded, with the same environment, can be loaded again."""
+    new = {
+        (
+            one.function.name,
+            one.package.sha256,
+            *(f"{name}={one.environment[name]}" for name in sorted(one.environment) if name != "AWS_ENDPOINT_URL"),
+        ): one
+        for one in sources
+    }
+    if wanted := [one for key, one in new.items() if key not in LOADED]:
+        LOAD(wanted)
+    LOADED.update(new)
 
 
 @dataclass(frozen=True)

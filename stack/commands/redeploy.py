@@ -24,6 +24,7 @@ from stack.commands import logs
 from stack.commands.debugging import Debugging
 from stack.commands.dev import DONE, ENGINE_GONE, READY
 from stack.deploy import loading, package
+from stack.deploy.loading import Source
 from stack.deploy.package import Package
 from stack.deploy.resources import function as functions
 from stack.deploy.resources import user_pool
@@ -88,7 +89,7 @@ class Redeployment:
     def _replace(self, function: Function, code: Package) -> Ensured:
         """Replace a function's code. Code that cannot be loaded is found out before anything is touched."""
         environment = user_pool.environment(self.aws, self.definition, self.settings, function)
-        loading.ensure(self.aws, self.definition, function, code, environment, self.target.url)
+        loading.ensure(self.aws, self.definition, [Source(function, code, environment)], self.target.url)
         role_name = self.definition.role_name(function, self.aws.region)
         role_arn = self.aws["iam"].get_role(RoleName=role_name)["Role"]["Arn"]
         functions.ensure(self.aws, self.definition, function, code, environment, role_arn)

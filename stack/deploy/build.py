@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from stack import outputs, packages
 from stack.aws import Aws, Local
 from stack.deploy import loading, package, probe
-from stack.deploy.package import Package
+from stack.deploy.loading import Source
 from stack.deploy.resources import (
     alarm,
     api_parts,
@@ -27,7 +27,7 @@ from stack.deploy.resources import (
 )
 from stack.deploy.steps import Change, Ensured, side_by_side
 from stack.errors import DeployError
-from stack.model import Definition, Function
+from stack.model import Definition
 from stack.settings import COGNITO, Settings
 
 TABLE_SERVICES = ("dynamodb", "lambda", "sts")
@@ -38,15 +38,6 @@ LEADS = 5  # turns; builds at the same time wait for different times, and so one
 def api_services(settings: Settings) -> tuple[str, ...]:
     """Return the services of AWS that the API is built with."""
     return (*API_SERVICES, user_pool.SERVICE) if settings.identity_provider == COGNITO else API_SERVICES
-
-
-@dataclass(frozen=True)
-class Source:
-    """Hold what a function is made from: its entry in the definition, its code and its environment."""
-
-    function: Function
-    package: Package
-    environment: Mapping[str, str]
 
 
 def build_table(aws: Aws, definition: Definition, settings: Settings) -> None:
@@ -118,9 +109,8 @@ def read_sources(aws: Aws, definition: Definition, settings: Settings) -> list[S
 def check_sources(aws: Aws, definition: Definition, sources: Sequence[Source], engine_url: str | None) -> None:
     """Raise DeployError if a function of such a name is a stranger's, or if changed code cannot be loaded."""
     with side_by_side() as steps:
-        for one in sources:
-            check = partial(loading.ensure, aws, definition, one.function, one.package, one.environment, engine_url)
-            steps.start("code", one.function.name, check)
+        check = partial(loading.ensure, aws, definition, sources, engine_url)
+        steps.start("code", f"{len(sources)} functions", check)
 
 
 def converge(aws: Aws, definition: Definition, settings: Settings, sources: Sequence[Source]) -> str:

@@ -1,6 +1,6 @@
-"""Check that a function's code can be loaded, as Lambda does before the first request.
+"""Check that the functions' code can be loaded, as Lambda does before the first request.
 
-The handler is imported in a Python process apart, with the function's environment, and is not called:
+Each handler is imported in a Python process apart, with the function's environment, and is not called:
 what it does with an event is between it and real requests. This is done on a local engine
 only, whose functions run under this Python or one like it. On AWS it would run the function's
 module with the rights of whoever deploys; there, the API's first answers tell.
@@ -9,15 +9,18 @@ module with the rights of whoever deploys; there, the API's first answers tell.
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stack import packages
 from stack.aws import Aws
+from stack.deploy import importer
 from stack.deploy.package import COMMON, ENTRY, Package, build
 from stack.deploy.resources import function as functions
 from stack.deploy.steps import Change, Ensured
@@ -27,59 +30,28 @@ from stack.packages import REQUIREMENTS
 
 TIMEOUT = 60  # seconds; Lambda allows 10, but not on a machine that builds all functions at once
 HIDE = Path(__file__).parent.parent / "ministack/site_packages.py"
+# Optimized as this Python is: another one's .pyc files would not do, and boto3 would be compiled each time.
+OPTIONS = ("-I", "-B", *["-O"] * sys.flags.optimize)
 INHERITED = ("HOME", "LANG", "PATH", "SYSTEMROOT", "TMPDIR")
-# What the module prints goes to stderr; what became of it goes to a file.
-PROGRAM = """
-import importlib, json, pathlib, runpy, sys, traceback
-folder, result, hide, *own = sys.argv[1:]
-sys.argv[1:] = []
-runpy.run_path(hide)
-sys.path.insert(0, folder)
-found = {}
-try:
-    if not callable(getattr(importlib.import_module("handler"), "handler", None)):
-        found = {"file": "handler.py", "line": 1, "error": "there is no function named handler in it"}
-except BaseException as error:
-    trace = traceback.extract_tb(error.__traceback__)
-    frames = [(frame.filename.removeprefix(folder + "/"), frame.lineno) for frame in trace]
-    frames = [(file, line) for file, line in frames if file in own]  # and not in a package
-    found = {"error": f"{type(error).__name__}: {error}"}
-    if isinstance(error, ModuleNotFoundError):
-        found["missing"] = error.name
-    if frames:
-        found |= {"file": frames[-1][0], "line": frames[-1][1]}
-pathlib.Path(result).write_text(json.dumps(found))
-sys.stdout.flush()
-sys.stderr.flush()
-import os
-os._exit(0)  # threads that the module started do not hold it up
-"""
 
 
-def ensure(
-    aws: Aws,
-    definition: Definition,
-    function: Function,
-    package: Package,
-    variables: Mapping[str, str],
-    engine_url: str | None,
-) -> Ensured:
-    """Check the code of a function unless the engine has it already, with this environment.
+@dataclass(frozen=True)
+class Source:
+    """Hold what a function is made from: its entry in the definition, its code and its environment."""
 
-    Raises PackageError, and DeployError if a function of that name is not this stack's.
+    function: Function
+    package: Package
+    environment: Mapping[str, str]
+
+
+def ensure(aws: Aws, definition: Definition, sources: Sequence[Source], engine_url: str | None) -> Ensured:
+    """Check the code of functions, except where the engine has it already, with this environment.
+
+    Raises PackageError, and DeployError if a function of such a name is not this stack's.
     """
-    found = functions.find(aws, definition.function_name(function))
-    if found is not None:
-        functions.check_owner(aws, definition, found)
+    changed = [source for source in sources if _is_changed(aws, definition, source)]
     if engine_url is None:
-        return Ensured(Change.UNCHANGED, function.name)
-    if found is not None and functions.has_code(found, package) and functions.variables(found) == variables:
-        return Ensured(Change.UNCHANGED, function.name)
-    if package.target not in (None, packages.own()):
-        try:
-            package = build(package.lambdas, function.name, packages.own())
-        except PackageError:  # this Python has no packages that it could load
-            return Ensured(Change.UNCHANGED, function.name)
+        return Ensured(Change.UNCHANGED, "")
     local = {
         "AWS_ENDPOINT_URL": engine_url,
         "AWS_REGION": aws.region,
@@ -88,36 +60,64 @@ def ensure(
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_CONFIG_FILE": os.devnull,  # the user's ~/.aws is not for the functions
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_LAMBDA_FUNCTION_NAME": definition.function_name(function),
     }
-    check(function.name, package, {**local, **variables})
-    return Ensured(Change.LOADED, function.name)
+    loadable = []
+    for source in changed:
+        name = {"AWS_LAMBDA_FUNCTION_NAME": definition.function_name(source.function)}
+        package = source.package
+        if package.target not in (None, packages.own()):
+            try:
+                package = build(package.lambdas, source.function.name, packages.own())
+            except PackageError:  # this Python has no packages that it could load
+                continue
+        loadable.append(replace(source, package=package, environment={**local, **name, **source.environment}))
+    if loadable:
+        check(loadable)
+    return Ensured(Change.LOADED if loadable else Change.UNCHANGED, "")
 
 
-def check(name: str, package: Package, environment: Mapping[str, str]) -> None:
-    """Raise PackageError, with file and line where they are known, if the code cannot be loaded."""
-    source = f"lambdas/{name}/{ENTRY}"
+def _is_changed(aws: Aws, definition: Definition, source: Source) -> bool:
+    found = functions.find(aws, definition.function_name(source.function))
+    if found is None:
+        return True
+    functions.check_owner(aws, definition, found)
+    return not functions.has_code(found, source.package) or functions.variables(found) != source.environment
+
+
+def check(sources: Sequence[Source]) -> None:
+    """Raise PackageError, with file and line where they are known, for the first code that cannot be loaded."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     with tempfile.TemporaryDirectory() as temporary:
-        folder, result = Path(temporary).resolve() / "code", Path(temporary).resolve() / "result"
-        zipfile.ZipFile(io.BytesIO(package.content)).extractall(folder)
-        inherited = {one: os.environ[one] for one in INHERITED if one in os.environ}
-        try:
-            done = subprocess.run(
-                [sys.executable, "-I", "-B", "-c", PROGRAM, folder, result, HIDE, *package.sources],
-                cwd=folder,
-                env={**inherited, **environment, "LAMBDA_TASK_ROOT": str(folder)},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=TIMEOUT,
+        asked = []
+        for number, source in enumerate(sources):
+            folder = Path(temporary).resolve() / f"code-{number}"
+            zipfile.ZipFile(io.BytesIO(source.package.content)).extractall(folder)
+            environment = {**inherited, **source.environment, "LAMBDA_TASK_ROOT": str(folder)}
+            asked.append(
+                {
+                    "folder": str(folder),
+                    "result": str(folder.with_suffix(".result")),
+                    "sources": [*source.package.sources],
+                    "environment": environment,
+                    "timeout": TIMEOUT,
+                }
             )
-        except subprocess.TimeoutExpired as error:
-            raise PackageError(f"{source} cannot be loaded: importing it takes over {TIMEOUT} s") from error
-        if not result.exists():
-            raise PackageError(
-                f"{source} cannot be loaded: importing it ended Python, with exit code {done.returncode}"
-            )
-        found = json.loads(result.read_text())
+        command = [sys.executable, *OPTIONS, str(importer.__file__), str(HIDE)]
+        done = subprocess.run(command, input=json.dumps(asked), env=inherited, stdout=subprocess.PIPE, text=True)
+        for source, one, code in zip(sources, asked, json.loads(done.stdout), strict=True):
+            result = Path(str(one["result"]))
+            _refuse(source, json.loads(result.read_text()) if result.exists() else None, code)
+
+
+def _refuse(source: Source, found: Mapping[str, str] | None, code: int) -> None:
+    """Raise PackageError unless nothing was found."""
+    name = source.function.name
+    entry = f"lambdas/{name}/{ENTRY}"
+    if found is None:
+        why = f"importing it ended Python, with exit code {code}"
+        if code == -signal.SIGALRM:
+            why = f"importing it takes over {TIMEOUT} s"
+        raise PackageError(f"{entry} cannot be loaded: {why}")
     if not found:
         return
     message = " ".join(found["error"].split())
@@ -127,4 +127,4 @@ def check(name: str, package: Package, environment: Mapping[str, str]) -> None:
         within = found["file"]
         shown = f"lambdas/{within}" if within.startswith(f"{COMMON}/") else f"lambdas/{name}/{within}"
         raise PackageError(f"{shown}, line {found['line']}: function {name} cannot be loaded: {message}")
-    raise PackageError(f"{source} cannot be loaded: {message}")
+    raise PackageError(f"{entry} cannot be loaded: {message}")

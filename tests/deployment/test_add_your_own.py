@@ -16,6 +16,7 @@ from project import CHECKOUT, DEFAULTS, TLS, Project, Stack
 from stack.definition import DEFINITION
 from stack.deploy import loading, package
 from stack.deploy.build import warnings
+from stack.deploy.loading import Source
 from stack.errors import PackageError
 from stack.model import Function, Route, Table
 from stack.settings import Settings
@@ -251,7 +252,7 @@ UNLOADABLE = {
 def test_code_that_cannot_be_loaded_is_named_with_its_line(lambdas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def said() -> str:
         with pytest.raises(PackageError) as raised:
-            loading.check("broken", package.build(lambdas, "broken"), {})
+            loading.check([Source(Function("broken"), package.build(lambdas, "broken"), {})])
         return str(raised.value)
 
     write(lambdas, "broken", "")

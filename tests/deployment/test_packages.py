@@ -16,6 +16,7 @@ from project import Project
 from session import session
 from stack import packages
 from stack.deploy import loading, package
+from stack.deploy.loading import Source
 from stack.errors import PackageError
 from stack.model import Function, Route
 from stack.packages import LAMBDA, Target
@@ -151,7 +152,7 @@ def test_the_same_requirements_make_the_same_zip_and_its_errors_are_shown_where_
     with pytest.raises(
         PackageError, match=r"^lambdas/probe/handler\.py, line 2: function probe cannot be loaded: OSError"
     ):
-        loading.check("probe", built[0], {})
+        loading.check([Source(Function("probe"), built[0], {})])
     (lambdas / "more.txt").write_text("measures>=1\n")
     assert not is_installed(lambdas, packages.own())
 
