@@ -51,11 +51,10 @@ load_settings() {
 
 # Make .venv, if there is none, and install the named groups of pyproject.toml into it, where that is still to be done.
 need() {
-  local group wanted missing=
+  local group wanted missing
   [ "$python" = .venv/bin/python ] || make_venv
-  for group in "$@"; do
-    [ "$(cat ".venv/installed-$group" 2>/dev/null)" = "$(requirements "$group")" ] || missing="$missing $group"
-  done
+  [ $# -gt 0 ] || return 0
+  missing=$(requirements --missing "$@")
   [ -n "$missing" ] || return 0
   .venv/bin/python -m pip --version >/dev/null 2>&1 || add_pip
   # shellcheck disable=SC2086 # one group a word

@@ -1,11 +1,24 @@
-"""Print the requirements of dependency groups of pyproject.toml, each once, a line each."""
+"""Print the requirements of dependency groups of pyproject.toml, each once, a line each.
+
+With ``--missing``, print instead those of the groups that .venv does not have as they are now.
+"""
 
 import sys
 import tomllib
 from pathlib import Path
 
-PYPROJECT = Path(__file__).resolve().parent.parent.parent / "pyproject.toml"
+PROJECT = Path(__file__).resolve().parent.parent.parent
+
+
+def missing(groups: dict[str, list[str]], names: list[str]) -> list[str]:
+    """Return the groups whose requirements are others than those that .venv/installed-GROUP notes."""
+    noted = {name: PROJECT / f".venv/installed-{name}" for name in names}
+    return [name for name in names if not noted[name].exists() or noted[name].read_text().splitlines() != groups[name]]
+
 
 if __name__ == "__main__":
-    groups = tomllib.loads(PYPROJECT.read_text())["dependency-groups"]
-    print("\n".join(dict.fromkeys(line for name in sys.argv[1:] for line in groups[name])))
+    groups = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-groups"]
+    if sys.argv[1] == "--missing":
+        print("\n".join(missing(groups, sys.argv[2:])))
+    else:
+        print("\n".join(dict.fromkeys(line for name in sys.argv[1:] for line in groups[name])))
