@@ -29,6 +29,7 @@ from stack.settings import PROJECT, Settings
 HOOKS_IN_IMAGE = "/etc/localstack/init"
 LOOK_EVERY = 0.1  # seconds
 KEEP_EVERY = 1  # second
+GRACE = 3  # seconds for the requests that are under way at a stop
 
 
 def main(arguments: list[str]) -> None:
@@ -54,8 +55,9 @@ def main(arguments: list[str]) -> None:
     unsaved: list[str] = []
     names.save_with(unsaved.append)
 
-    def wrapped(application: gate.Application) -> gate.Application:
-        return Lifespan(gate.Gate(users.Saved(application), workers.MARK.encode()), tables, settings, unsaved)
+    def wrapped(application: gate.Application) -> Lifespan:
+        queue = gate.Gate(users.Saved(application), workers.MARK.encode())
+        return Lifespan(queue, tables, settings, starter, unsaved)
 
     debugger.listen(settings.host_port)
     names.serve_with(wrapped)
@@ -79,11 +81,20 @@ def _withdraw(settings: Settings) -> None:
 class Lifespan:
     """The ASGI application, with what is to be done while it runs and when it stops."""
 
-    def __init__(self, application: gate.Gate, tables: Tables | None, settings: Settings, unsaved: list[str]) -> None:
+    def __init__(
+        self,
+        application: gate.Gate,
+        tables: Tables | None,
+        settings: Settings,
+        starter: workers.Subprocess,
+        unsaved: list[str],
+    ) -> None:
         self.application = application
         self.tables = tables
         self.settings = settings
+        self.starter = starter
         self.unsaved = unsaved
+        self.stop = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] == packages.PATH:
@@ -94,15 +105,11 @@ class Lifespan:
         if scope["type"] != "lifespan":
             return await self.application(scope, receive, send)
 
-        async def received() -> Any:
-            message = await receive()
-            if message["type"] == "lifespan.shutdown":
-                outputs.withdraw(self.settings.outputs, self.settings.host_port)
-            return message
-
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self.stop.set)
         beside = [asyncio.create_task(one) for one in (self._start_workers(), self._keep_tables())]
         try:
-            await self.application(scope, received, send)
+            await self.application(scope, receive, send)
         finally:
             for task in beside:
                 task.cancel()
@@ -112,6 +119,16 @@ class Lifespan:
                 except (FullError, OSError) as error:
                     self.unsaved.append(str(error))
         return None
+
+    async def stopped(self) -> None:
+        """Return when the engine may end: after a signal, and once nobody waits for a function any more.
+
+        The functions have some time to answer, while the engine still answers them; it would not later.
+        """
+        await self.stop.wait()
+        outputs.withdraw(self.settings.outputs, self.settings.host_port)
+        await self.application.close(GRACE)
+        await asyncio.to_thread(self.starter.close)
 
     async def _start_workers(self) -> None:
         """Start workers ahead once the stack is up."""

@@ -24,6 +24,7 @@ AT_ONCE = max(8, 2 * FEW)
 MOST = 8 * AT_ONCE  # however long those under way are stuck
 LOOK_EVERY = 0.05  # seconds
 WAITING = 0.05  # seconds without any request being done, after which there is one place more
+UNAVAILABLE = b'{"message": "Service Unavailable"}'
 STUCK = 1  # second, the same beyond AT_ONCE
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -62,6 +63,7 @@ class Gate:
         self.places = FEW
         self.done_at = 0.0
         self.watching: asyncio.Task[None] | None = None
+        self.closed = False
 
     @property
     def idle(self) -> bool:
@@ -81,13 +83,22 @@ class Gate:
             elif not await self._wait(mailbox, scope):
                 return None
             try:
-                await self.application(scope, mailbox, send)
+                await (_refuse(send) if self.closed else self.application(scope, mailbox, send))
             finally:
                 self.done_at = time.monotonic()
                 self._leave()
         finally:
             mailbox.close()
         return None
+
+    async def close(self, timeout: float) -> None:
+        """Let no request in any more, and wait, but no longer than this, for those that are under way."""
+        self.closed = True
+        for place in [*self.waiting]:
+            self._let_in(place)
+        deadline = time.monotonic() + timeout
+        while self.under_way and time.monotonic() < deadline:
+            await asyncio.sleep(LOOK_EVERY)
 
     def _is_of_a_function(self, scope: Any) -> bool:
         return (b"x-of-a-function", self.mark) in scope["headers"]
@@ -150,3 +161,10 @@ def is_to_an_api(scope: Any) -> bool:
     """Return whether a request is for an API that the engine serves, by its path or by its host name."""
     hosts = (value for name, value in scope["headers"] if name == b"host")
     return scope["path"].startswith("/_aws/execute-api/") or any(b".execute-api." in host for host in hosts)
+
+
+async def _refuse(send: Any) -> None:
+    """Answer as API Gateway does when it cannot serve."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(UNAVAILABLE))]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": UNAVAILABLE})

@@ -11,7 +11,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import hypercorn.asyncio
 
 MADE_FOR = "1.5.33"
 
@@ -177,9 +179,23 @@ def function(name: str) -> tuple[Any, bytes] | None:
     return None
 
 
-def serve_with(wrap: Callable[[Any], Any]) -> None:
-    """Serve until told to stop, with the ASGI application wrapped."""
-    app.app = wrap(app.app)
+class Application(Protocol):
+    """An ASGI application that says when the engine is to stop."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+    async def stopped(self) -> None: ...
+
+
+def serve_with(wrap: Callable[[Any], Application]) -> None:
+    """Serve with the ASGI application wrapped, until its ``stopped`` returns."""
+    app.app = wrapped = wrap(app.app)
+    serve = hypercorn.asyncio.serve
+
+    async def served(application: Any, config: Any) -> None:
+        config.loglevel = logging.getLevelName(logging.getLogger("hypercorn.error").getEffectiveLevel())
+        await serve(application, config, shutdown_trigger=wrapped.stopped)
+
+    hypercorn.asyncio.serve = served  # type: ignore[assignment]
     app.main()
 
 

@@ -165,8 +165,15 @@ class Subprocess:
         )
 
     def close(self) -> None:
-        """End the process from which workers are forked, and with it the workers. No other starts after that."""
+        """End the workers, and the process from which they are forked. No other starts after that."""
+        if self.closed:
+            return
         self.closed = True
+        with names.lambda_runtime._lock:
+            processes = [worker._proc for workers in names.lambda_runtime._workers.values() for worker in workers]
+        for process in processes:
+            if isinstance(process, subprocess.Popen):
+                process.kill()
         if self.template is not None:
             self.template.control.shutdown(socket.SHUT_RDWR)
             with contextlib.suppress(subprocess.TimeoutExpired):
