@@ -14,6 +14,7 @@ from stack.outputs import API_ID_FILE
 SERVICE = "localstack"
 # Chooses LocalStack; its stand-in takes any token.
 LOCALSTACK = {"LOCALSTACK_AUTH_TOKEN": os.environ.get("LOCALSTACK_AUTH_TOKEN") or "for-a-stand-in"}
+LOOK_EVERY = 0.2  # seconds between questions to Docker, which take time from the engine
 PROMPT = 60  # seconds; far less than the health check's own timeout, so nothing waited for that
 
 
@@ -78,8 +79,13 @@ class Containers(Project):
         """Return the ID of the engine's container, running or not."""
         return self.compose("ps", "--all", "--quiet", SERVICE).strip()
 
+    @property
+    def container_name(self) -> str:
+        """Return the name that Compose gives the engine's container, which costs no question."""
+        return f"shortener-{self.settings['HOST_PORT']}-{SERVICE}-1"
+
     def inspect(self, template: str) -> str:
-        done = self.docker("inspect", "--format", template, self.container)
+        done = self.docker("inspect", "--format", template, self.container_name)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -93,7 +99,9 @@ class Containers(Project):
         return (self.outputs / API_ID_FILE).exists()
 
     def log(self) -> str:
-        return self.compose("logs", "--no-log-prefix", "--no-color", SERVICE)
+        """Return what the container has printed; nothing if there is none yet."""
+        done = self.docker("logs", self.container_name)
+        return done.stdout + done.stderr
 
     def shell(self, command: str) -> "subprocess.CompletedProcess[str]":
         """Run a command inside the engine's container, and return its result."""
@@ -112,7 +120,7 @@ class Containers(Project):
             assert health != "healthy" or self.published
             return "" if health == "starting" else health
 
-        return until("the health check has a verdict", verdict)
+        return until("the health check has a verdict", verdict, look_every=LOOK_EVERY)
 
 
 def last_error(printed: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from containers import PROMPT, SERVICE, Containers, last_error
+from containers import LOOK_EVERY, PROMPT, SERVICE, Containers, last_error
 from project import until
 
 pytestmark = pytest.mark.compose
@@ -63,7 +63,7 @@ def test_up_says_what_is_broken_and_brings_up_what_is_fixed_until_it_breaks_agai
     assert not project.published
     handler.write_text(source)
     assert project.up().follow("unknown").json() == {"error": "not found"}
-    until("the health check has seen it", lambda: project.health == "healthy")
+    until("the health check has seen it", lambda: project.health == "healthy", look_every=LOOK_EVERY)
 
     project.compose("stop")
     reason = missing_function(project)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from containers import SERVICE, Containers, last_error
+from containers import LOOK_EVERY, SERVICE, Containers, last_error
 from project import Stack, until
 
 pytestmark = pytest.mark.compose
@@ -38,7 +38,9 @@ def test_a_restart_keeps_the_url_links_and_counts(running: Containers, code: str
     if stop:
         running.compose(*stop.split())
         until("the outputs are gone", lambda: not running.published)
-        until("it has ended", lambda: running.compose("ps", "--quiet", "--status", "running") == "")
+        until(
+            "it has ended", lambda: running.compose("ps", "--quiet", "--status", "running") == "", look_every=LOOK_EVERY
+        )
     running.compose(*start.split())
     assert running.wait_until_judged() == "healthy"
     assert running.stack.url == before.url

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import pytest
 
-from containers import Containers
+from containers import LOOK_EVERY, Containers
 from project import until
 
 pytestmark = pytest.mark.compose
@@ -25,7 +25,7 @@ def test_in_the_foreground_the_build_is_read_on_the_terminal(project: Containers
         )
     try:
         until("the build is over", lambda: "==> ready in " in terminal.read_text() or process.poll() is not None)
-        until("the health check agrees", lambda: project.health == "healthy")
+        until("the health check agrees", lambda: project.health == "healthy", look_every=LOOK_EVERY)
         with project.stack.http() as client:
             assert client.head("/r/unknown").status_code == HTTPStatus.NOT_FOUND
         lines = terminal.read_text().splitlines()
