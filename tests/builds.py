@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,15 +12,18 @@ import httpx
 import pytest
 
 from engine.bare import Engine
-from project import DEFAULTS, TLS, Project
+from project import CHECKOUT, DEFAULTS, TLS, Project, until
 from stack.aws import OPTIONS, Aws, Local, Remote
 from stack.aws_errors import EXPLAINED, explain
 from stack.checks import check
 from stack.commands.status import Report, look_at_all
 from stack.definition import DEFINITION
-from stack.deploy import build, loading
+from stack.deploy import build, loading, package
 from stack.deploy import remove as removal
 from stack.deploy.package import Package
+from stack.engine import health
+from stack.engine.embedded import Embedded
+from stack.errors import PackageError
 from stack.model import Definition, Function
 from stack.settings import Settings
 
@@ -27,11 +31,30 @@ LOAD = loading.check
 LOADED: set[tuple[str, ...]] = set()
 
 
-def load_once(name: str, package: Package, environment: Mapping[str, str]) -> None:
+# The fewest functions that are a stack which a build finds to answer, for tests of what happens to each alike.
+FEW = replace(
+    DEFINITION,
+    functions=tuple(one for one in DEFINITION.functions if one.name in ("shorten", "redirect", "authorizer")),
+)
+ENGINES: "dict[Path, subprocess.Popen[bytes]]" = {}  # by their folders
+
+
+@functools.cache
+def own(name: str) -> str:
+    """Return the hash of a function's code in the checkout, which every scripts/up.sh of the tests loads."""
+    try:
+        return package.build(CHECKOUT / "lambdas", name).sha256
+    except PackageError:  # a test's function, or one with packages
+        return ""
+
+
+def load_once(name: str, code: Package, environment: Mapping[str, str]) -> None:
     """Load a function's code once: what has been loaded, with the same environment, can be loaded again."""
-    loaded = (name, package.sha256, *(f"{one}={environment[one]}" for one in environment if one != "AWS_ENDPOINT_URL"))
+    if code.sha256 == own(name):
+        return
+    loaded = (name, code.sha256, *(f"{one}={environment[one]}" for one in environment if one != "AWS_ENDPOINT_URL"))
     if loaded not in LOADED:
-        LOAD(name, package, environment)
+        LOAD(name, code, environment)
         LOADED.add(loaded)
 
 
@@ -72,6 +95,7 @@ def run(
             check(definition)
             local = Local(int(engine.rsplit(":", 1)[1]), read.aws_default_region)
             aws = clients(target or local, build.api_services(read), attempts)
+            vars(aws).pop("identity", None)  # which each build asks for
             build.build_table(aws, definition, read)
             build.build_api(aws, definition, read)
         except EXPLAINED as failure:
@@ -96,6 +120,39 @@ def engine_of(project: Project) -> Iterator[Project]:
             yield project
         finally:
             engine.kill()
+
+
+def start(project: Project) -> None:
+    """Start the engine as scripts/up.sh does, with its lock in its folder, but have no hook build anything."""
+    hooks, aside = project.folder / "init/ready.d", project.folder / "init/later.d"
+    embedded = Embedded(Settings.from_environment({**DEFAULTS, **project.settings}), project.state)
+    hooks.rename(aside)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("stack.engine.embedded.PROJECT", project.folder)
+            embedded.state.claim()
+            engine = embedded._start()
+        if before := ENGINES.pop(project.state, None):
+            before.wait(timeout=60)
+        ENGINES[project.state] = engine
+        over = (health.State.FAILED, health.State.READY)
+        until("the engine is up", lambda: engine.poll() or health.look(project.engine, project.outputs) in over)
+        assert engine.poll() is None, (project.state / "engine.log").read_text()
+    finally:
+        aside.rename(hooks)
+
+
+@contextlib.contextmanager
+def standing(folder: Path, definition: Definition = DEFINITION, **changes: str) -> Iterator[Project]:
+    """Yield a fresh copy whose stack is up as after scripts/up.sh, which takes more than twice as long."""
+    project = Project.copy(folder, **changes)
+    try:
+        start(project)
+        succeed(project, definition)
+        yield project
+    finally:
+        project.discard()
+        ENGINES.pop(project.state).wait(timeout=60)
 
 
 @functools.cache

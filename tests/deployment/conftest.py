@@ -11,16 +11,16 @@ from project import Project, answers
 
 @pytest.fixture(scope="session")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A stack that is up, whose resources and engine the tests change and empty as they like."""
-    with Project.standing(tmp_path_factory.mktemp("built")) as project:
+    """Yield a stack that is up, whose resources and engine the tests change and empty as they like."""
+    with builds.standing(tmp_path_factory.mktemp("built")) as project:
         yield project
 
 
 @pytest.fixture
 def bare(standing: Project) -> Iterator[Project]:
-    """An engine with nothing in it, before the test and after it."""
+    """Yield an engine with nothing in it, before the test and after it."""
     if not answers(standing.engine):
-        standing.up()
+        builds.start(standing)
     builds.empty(standing)
     yield standing
     if answers(standing.engine):
@@ -29,9 +29,9 @@ def bare(standing: Project) -> Iterator[Project]:
 
 @pytest.fixture
 def built(standing: Project) -> Project:
-    """A stack that is up. The test brings it back, or empties the engine."""
+    """Return a stack that is up. The test brings it back, or empties the engine."""
     if not answers(standing.engine):
-        standing.up()
+        builds.start(standing)
     if not (standing.outputs / "api_id").exists():
         builds.empty(standing)
         builds.succeed(standing)
@@ -40,7 +40,7 @@ def built(standing: Project) -> Project:
 
 @pytest.fixture
 def spoilt(built: Project) -> Iterator[Project]:
-    """A stack that is up, and that the test need not bring back."""
+    """Yield a stack that is up, and that the test need not bring back."""
     yield built
     if answers(built.engine):
         builds.empty(built)
@@ -48,7 +48,7 @@ def spoilt(built: Project) -> Iterator[Project]:
 
 @pytest.fixture
 def desk(spoilt: Project) -> Iterator[Project]:
-    """A stack that is up, and to whose checkout the test may add functions."""
+    """Yield a stack that is up, and to whose checkout the test may add functions."""
     definition, lambdas = spoilt.folder / "stack/definition.py", spoilt.folder / "lambdas"
     source, folders = definition.read_text(), {*lambdas.iterdir()}
     yield spoilt
