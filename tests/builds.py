@@ -36,7 +36,19 @@ FEW = replace(
     DEFINITION,
     functions=tuple(one for one in DEFINITION.functions if one.name in ("shorten", "redirect", "authorizer")),
 )
+SHRUNK = """
+from dataclasses import replace
+
+FEW = tuple(one for one in DEFINITION.functions if one.name in {names})
+DEFINITION = replace(DEFINITION, functions=(*FEW, {more}))
+"""
 ENGINES: "dict[Path, subprocess.Popen[bytes]]" = {}  # by their folders
+
+
+def shrink(project: Project, more: str = "") -> None:
+    """Have the scripts of a project build FEW, and more entries."""
+    with (project.folder / "stack/definition.py").open("a") as definition:
+        definition.write(SHRUNK.format(names=[one.name for one in FEW.functions], more=more))
 
 
 @functools.cache
@@ -140,6 +152,13 @@ def start(project: Project) -> None:
         assert engine.poll() is None, (project.state / "engine.log").read_text()
     finally:
         aside.rename(hooks)
+
+
+def stop(project: Project) -> None:
+    """Stop the engine that was started here, which saves its state."""
+    engine = ENGINES[project.state]
+    engine.terminate()
+    engine.wait(timeout=60)
 
 
 @contextlib.contextmanager

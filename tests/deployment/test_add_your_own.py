@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shutil
 import subprocess
 from dataclasses import replace
@@ -18,6 +19,7 @@ from stack.deploy import loading, package
 from stack.deploy.build import warnings
 from stack.errors import PackageError
 from stack.model import Function, Route, Table
+from stack.packages import install, own
 from stack.settings import Settings
 
 # Under another name, for a user may have followed the page in this checkout.
@@ -25,6 +27,8 @@ PAGE = (CHECKOUT / "docs/add-your-own.md").read_text().replace("notes", "jotting
 PAGES_HANDLER, PAGES_ENTRY, PAGES_TEST = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 (PAGES_REQUIREMENTS,) = re.findall(r"\n```\n(\w+==.*?)```", PAGE, re.DOTALL)
 PAGES_CALL, PAGES_TEST_RUN = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+# One test needs no workers and no plugins, which take longer to load than it takes to run.
+ONE_TEST = {"PYTEST_ADDOPTS": "-p xdist.plugin --numprocesses=0", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 JOTTINGS = """import os, uuid, boto3
 
 def handler(event, context):
@@ -51,7 +55,7 @@ LINK = {"long_url": "https://example.com/", "code": "counted"}
 
 
 def seen(stack: Stack) -> tuple[set[str], set[str], set[str]]:
-    """The routes, the functions that they lead to, and all functions."""
+    """Return the routes, the functions that they lead to, and all functions."""
     gateway, api = stack.client("apigatewayv2"), {"ApiId": stack.api_id}
     return (
         {one["RouteKey"] for one in gateway.get_routes(**api)["Items"]},
@@ -61,7 +65,7 @@ def seen(stack: Stack) -> tuple[set[str], set[str], set[str]]:
 
 
 def policy(stack: Stack, function: str) -> list[Any]:
-    """The statements of a function's policy."""
+    """Return the statements of a function's policy."""
     client = stack.client("lambda")
     try:
         statements: list[Any] = json.loads(client.get_policy(FunctionName=function)["Policy"])["Statement"]
@@ -81,7 +85,7 @@ def write(folder: Path, name: str, source: str) -> None:
 
 @pytest.fixture
 def lambdas(tmp_path: Path) -> Path:
-    """A copy of the functions' folders, to which a test may add its own."""
+    """Return a copy of the functions' folders, to which a test may add its own."""
     return Path(shutil.copytree(CHECKOUT / "lambdas", tmp_path / "lambdas", ignore=shutil.ignore_patterns("__py*")))
 
 
@@ -141,13 +145,15 @@ def test_the_pages_function_works_as_it_is_written(desk: Project) -> None:
     text, tables = definition.read_text(), "    tables=("
     assert text.count(tables) == 1
     definition.write_text(text.replace(tables, f'{tables}Table("jottings", key="id"), '))
-    stack = desk.up()
+    install(desk.folder / "lambdas", own())
+    builds.succeed(desk, runpy.run_path(str(definition))["DEFINITION"])
+    stack = desk.stack
 
     def shell(commands: str) -> str:
         done = subprocess.run(
             ["bash", "-euc", commands],
             cwd=desk.folder,
-            env={**desk.environment, "PYTEST_ADDOPTS": "--numprocesses=0"},  # one test needs no more
+            env={**desk.environment, **ONE_TEST},
             capture_output=True,
             text=True,
         )
