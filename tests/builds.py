@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from engine.bare import Engine
-from project import CHECKOUT, DEFAULTS, TLS, Project, until
+from project import CHECKOUT, DEFAULTS, TLS, Project, Stack, until
 from stack.aws import OPTIONS, Aws, Local, Remote
 from stack.aws_errors import EXPLAINED, explain
 from stack.checks import check
@@ -228,9 +228,23 @@ def succeed(project: Project, definition: Definition = DEFINITION, lambdas: Path
     return done
 
 
-def with_function(function: Function) -> Definition:
-    """Return the project's definition with one function more."""
-    return replace(DEFINITION, functions=(*DEFINITION.functions, function))
+def with_function(function: Function, to: Definition = DEFINITION) -> Definition:
+    """Return the project's definition, or another, with one function more."""
+    return replace(to, functions=(*to.functions, function))
+
+
+def put_alarm(stack: Stack, name: str) -> None:
+    """Make an alarm by hand, or set one to what nobody asked for."""
+    stack.client("cloudwatch").put_metric_alarm(
+        AlarmName=name,
+        Namespace="AWS/Lambda",
+        MetricName="Errors",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
 
 
 def empty(project: Project) -> None:

@@ -28,6 +28,13 @@ def bare(standing: Project) -> Iterator[Project]:
 
 
 @pytest.fixture
+def few(bare: Project) -> Project:
+    """Return a stack of a few functions, on an engine with nothing else, that the test need not bring back."""
+    builds.succeed(bare, builds.FEW)
+    return bare
+
+
+@pytest.fixture
 def built(standing: Project) -> Project:
     """Return a stack that is up. The test brings it back, or empties the engine."""
     if not answers(standing.engine):

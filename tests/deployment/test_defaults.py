@@ -70,16 +70,7 @@ def test_the_settings_change_them_a_topic_makes_alarms_and_none_takes_those_away
         assert alarm["Dimensions"] in ([{"Name": "FunctionName", "Value": name}] for name in FUNCTIONS)
     spoilt = min(ALARMS)
     for name in ("shortener-mine", spoilt):
-        stack.client("cloudwatch").put_metric_alarm(
-            AlarmName=name,
-            Namespace="AWS/Lambda",
-            MetricName="Errors",
-            Statistic="Sum",
-            Period=60,
-            EvaluationPeriods=1,
-            Threshold=1,
-            ComparisonOperator="GreaterThanThreshold",
-        )
+        builds.put_alarm(stack, name)
     assert build().changes("updated") == {("alarm", spoilt)}
     assert alarms(stack)[spoilt]["AlarmActions"] == [TOPIC]
     assert builds.succeed(built).changes("removed") == of_all

@@ -22,7 +22,7 @@ OTHER = "the endpoint does not implement "
 
 
 def failure(done: "subprocess.CompletedProcess[str]") -> str:
-    """The line that says why, checked for what every such line has in common."""
+    """Return the line that says why, checked for what every such line has in common."""
     printed = done.stdout + done.stderr
     assert done.returncode == 1, printed
     assert "Traceback" not in printed
@@ -32,7 +32,7 @@ def failure(done: "subprocess.CompletedProcess[str]") -> str:
 
 @pytest.fixture
 def lambdas(tmp_path: Path) -> Path:
-    """A copy of the functions' folders, which a test may break."""
+    """Return a copy of the functions' folders, which a test may break."""
     return Path(shutil.copytree(CHECKOUT / "lambdas", tmp_path / "lambdas", ignore=shutil.ignore_patterns("__py*")))
 
 
@@ -53,7 +53,7 @@ def test_a_syntax_error_leaves_what_is_up_alone(built: Project) -> None:
 def test_a_function_that_answers_wrongly_is_not_published(bare: Project, lambdas: Path) -> None:
     handler = lambdas / "redirect/handler.py"
     handler.write_text(handler.read_text().replace("HTTPStatus.FOUND", "HTTPStatus.OK"))
-    error = builds.run(bare, lambdas=lambdas).error
+    error = builds.run(bare, builds.FEW, lambdas).error
     assert "/r/__deployment-probe__ answered 200 instead of 302" in error
     assert list(bare.outputs.iterdir()) == []
 
@@ -78,7 +78,7 @@ def test_an_engine_without_http_apis_is_said_to_need_a_licence_and_any_other_501
         return Reply(501, code, message) if request.path.startswith(path) else None
 
     with proxy(bare.engine, incomplete) as engine:
-        error = builds.run(bare, engine=engine).error
+        error = builds.run(bare, builds.FEW, engine=engine).error
     assert said in error
     if said == OTHER:
         assert error.startswith(OTHER)

@@ -27,12 +27,11 @@ CALLS = [
     "POST /v2/apis/API/authorizers",
     "POST /v2/apis/API/routes",
     "POST /v2/apis/API/stages",
-    *(f"POST /2015-03-31/functions/{name}/policy" for name in ("shorten", "redirect", "links", "authorizer")),
+    *(f"POST /2015-03-31/functions/{name}/policy" for name in ("shorten", "redirect", "authorizer")),
     "POST /_aws/execute-api/API/dev/shorten",
     "GET /_aws/execute-api/API/dev/r/__deployment-probe__",
-    "GET /_aws/execute-api/API/dev/links",
 ]
-ENDS = {"cleanly": lambda project: project.down(), "by kill": lambda project: project.kill()}
+ENDS: dict[str, Callable[[Project], None]] = {"cleanly": builds.stop, "by kill": Project.kill}
 SOME = [("POST /2015-03-31/functions", "by kill"), ("POST /v2/apis/API/routes", "cleanly")]
 REST = [(call, how) for call in CALLS for how in ENDS if (call, how) not in SOME]
 OF_TABLES = ("CreateTable", "UpdateTimeToLive")
@@ -60,7 +59,7 @@ def build_until(project: Project, call: str, end: Callable[[Project], None]) -> 
         return body
 
     with proxy(project.engine, fault, after) as engine:
-        done = builds.run(project, engine=engine, attempts=1)
+        done = builds.run(project, builds.FEW, engine=engine, attempts=1)
     assert over.is_set(), f"no call of {call}"
     assert done.error, done
 
@@ -68,30 +67,31 @@ def build_until(project: Project, call: str, end: Callable[[Project], None]) -> 
 @pytest.mark.parametrize(
     ("call", "how"), [*SOME, *(pytest.param(call, how, marks=pytest.mark.search) for call, how in REST)]
 )
-def test_a_stop_during_the_build_is_overcome_by_the_next_start(bare: Project, call: str, how: str) -> None:
-    builds.succeed(bare)
-    before = bare.stack
+def test_a_stop_during_the_build_is_overcome_by_the_next_start(few: Project, call: str, how: str) -> None:
+    before = few.stack
     before.shorten(LINK)
     before.follow("kept")
-    builds.remove(bare, with_tables=call in OF_TABLES)
-    build_until(bare, call, ENDS[how])
+    builds.remove(few, builds.FEW, with_tables=call in OF_TABLES)
+    build_until(few, call, ENDS[how])
     if how == "cleanly":
-        assert list(bare.outputs.iterdir()) == []
-        damage(bare)
-    stack = bare.up()
+        assert list(few.outputs.iterdir()) == []
+        damage(few)
+    builds.start(few)
+    builds.succeed(few, builds.FEW)
+    stack = few.stack
     assert stack.url == before.url
     if call not in OF_TABLES:
         assert stack.clicks("kept") == 1
         assert stack.follow("kept").headers["location"] == LINK["long_url"]
     code = stack.shorten({"long_url": "https://example.com/"}).json()["code"]
     assert stack.follow(code).status_code == 302
-    functions = aws(bare.engine, "lambda").list_functions()["Functions"]
+    functions = aws(few.engine, "lambda").list_functions()["Functions"]
     assert {one["State"] for one in functions} == {"Active"}
-    again = builds.succeed(bare)
+    again = builds.succeed(few, builds.FEW)
     assert not again.changes("created") | again.changes("updated") | again.changes("removed")
     if how == "cleanly":  # what was lost has been deployed again, and is saved
-        bare.down()
-        saved = {path.stem for path in archives(bare) if zipfile.is_zipfile(path)}
+        builds.stop(few)
+        saved = {path.stem for path in archives(few) if zipfile.is_zipfile(path)}
         assert {base64.b64decode(one["CodeSha256"]).hex() for one in functions} <= saved
 
 
@@ -114,7 +114,7 @@ def damage(project: Project) -> None:
 
 @pytest.mark.parametrize("how", ["nudged by an update", "made anew"])
 def test_functions_that_stay_pending_become_active_again(
-    built: Project, monkeypatch: pytest.MonkeyPatch, how: str
+    few: Project, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     stuck, name = threading.Event(), "redirect"
     stuck.set()
@@ -136,10 +136,10 @@ def test_functions_that_stay_pending_become_active_again(
             return json.dumps(found).encode()
         return body
 
-    monkeypatch.setattr("stack.deploy.resources.function.ACTIVE_TIMEOUT", 5)
-    with proxy(built.engine, fault, after) as engine:
-        done = builds.run(built, engine=engine)
+    monkeypatch.setattr("stack.deploy.resources.function.ACTIVE_TIMEOUT", 1)
+    with proxy(few.engine, fault, after) as engine:
+        done = builds.run(few, builds.FEW, engine=engine)
     assert not done.error, done
     assert not stuck.is_set()
     assert ("function", name) in done.changes("updated")
-    assert built.stack.follow("unknown").status_code == 404
+    assert few.stack.follow("unknown").status_code == 404
