@@ -175,11 +175,16 @@ def standing(folder: Path, definition: Definition = DEFINITION, **changes: str) 
 
 
 @functools.cache
-def clients(target: Local | Remote, services: tuple[str, ...] = build.API_SERVICES, attempts: int = 5) -> Aws:
+def clients(
+    target: Local | Remote,
+    services: tuple[str, ...] = build.API_SERVICES,
+    attempts: int = 5,
+    only_look: bool = False,
+) -> Aws:
     """Return the clients of a deployment, made once, for that takes longer than most builds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(OPTIONS, "retries", {"mode": "standard", "max_attempts": attempts})
-        return Aws(tuple({*build.TABLE_SERVICES, *services}), target)
+        return Aws(tuple({*build.TABLE_SERVICES, *services}), target, only_look)
 
 
 def plan(project: Project, definition: Definition = DEFINITION, engine: str = "", **changes: str) -> Done:
@@ -188,9 +193,7 @@ def plan(project: Project, definition: Definition = DEFINITION, engine: str = ""
     read = Settings.from_environment({**DEFAULTS, **project.settings, **changes})
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        build.plan(
-            Aws(tuple({*build.TABLE_SERVICES, *build.api_services(read)}), target, only_look=True), definition, read
-        )
+        build.plan(clients(target, build.api_services(read), only_look=True), definition, read)
     return Done(printed.getvalue(), "")
 
 
@@ -206,8 +209,7 @@ def remove(
     read = Settings.from_environment({**DEFAULTS, **project.settings})
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        services = tuple({*build.TABLE_SERVICES, *build.api_services(read)})
-        removal.remove_stack(Aws(services, target, only_look=plan), definition, read, with_tables)
+        removal.remove_stack(clients(target, build.api_services(read), only_look=plan), definition, read, with_tables)
     return Done(printed.getvalue(), "")
 
 
