@@ -161,6 +161,13 @@ def stop(project: Project) -> None:
     engine.wait(timeout=60)
 
 
+def discard(project: Project) -> None:
+    """Leave nothing running of a project whose engine was started here."""
+    project.discard()
+    if engine := ENGINES.pop(project.state, None):
+        engine.wait(timeout=60)
+
+
 @contextlib.contextmanager
 def standing(folder: Path, definition: Definition = DEFINITION, **changes: str) -> Iterator[Project]:
     """Yield a fresh copy whose stack is up as after scripts/up.sh, which takes more than twice as long."""
@@ -170,8 +177,7 @@ def standing(folder: Path, definition: Definition = DEFINITION, **changes: str) 
         succeed(project, definition)
         yield project
     finally:
-        project.discard()
-        ENGINES.pop(project.state).wait(timeout=60)
+        discard(project)
 
 
 @functools.cache

@@ -35,6 +35,16 @@ def few(bare: Project) -> Project:
 
 
 @pytest.fixture
+def shrunk(few: Project) -> Iterator[Project]:
+    """Yield the same, whose own scripts and hooks build no more."""
+    definition = few.folder / "stack/definition.py"
+    source = definition.read_text()
+    builds.shrink(few)
+    yield few
+    definition.write_text(source)
+
+
+@pytest.fixture
 def built(standing: Project) -> Project:
     """Return a stack that is up. The test brings it back, or empties the engine."""
     if not answers(standing.engine):

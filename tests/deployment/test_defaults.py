@@ -20,6 +20,7 @@ ALARMS = {f"shortener-{name}-{metric}" for name in FUNCTIONS for metric in ("err
 
 @pytest.fixture
 def stack(built: Project) -> Stack:
+    """Return a stack that is up."""
     return built.stack
 
 
@@ -97,9 +98,9 @@ def test_what_an_operator_has_locked_down_or_made_stays_so(spoilt: Project) -> N
     assert "retentionInDays" not in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/redirect")["logGroups"][0]
 
 
-def test_on_aws_the_functions_are_of_arm64(spoilt: Project) -> None:
-    stack = spoilt.stack
-    aws = Aws(("lambda", "sts"), Local(int(spoilt.engine.rsplit(":", 1)[1]), "us-east-1"))
+def test_on_aws_the_functions_are_of_arm64(few: Project) -> None:
+    stack = few.stack
+    aws = Aws(("lambda", "sts"), Local(int(few.engine.rsplit(":", 1)[1]), "us-east-1"))
     aws.endpoints = {}  # as if this were AWS
     (redirect,) = [one for one in DEFINITION.functions if one.name == "redirect"]
     zipped = package.build(CHECKOUT / "lambdas", "redirect")

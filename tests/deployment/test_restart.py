@@ -9,18 +9,18 @@ LINK = {"long_url": "https://example.com/", "code": "kept"}
 
 
 def test_two_stacks_run_side_by_side_and_a_wipe_keeps_the_url_of_one_and_nothing_of_the_other(
-    built: Project, tmp_path: Path
+    few: Project, tmp_path: Path
 ) -> None:
-    other = Project.at(built.folder, tmp_path)
+    other = Project.at(few.folder, tmp_path)
     try:
         builds.start(other)
         builds.succeed(other, builds.FEW)
         before = other.stack
         before.shorten(LINK)
-        assert built.stack.follow("kept").status_code == 404
+        assert few.stack.follow("kept").status_code == 404
         other.down("--wipe")
         assert not (other.outputs / "api_id").exists()
-        assert built.stack.follow("kept").status_code == 404
+        assert few.stack.follow("kept").status_code == 404
 
         other.settings["PERSIST"] = "0"
         builds.start(other)
@@ -31,9 +31,9 @@ def test_two_stacks_run_side_by_side_and_a_wipe_keeps_the_url_of_one_and_nothing
         assert after.shorten(LINK).status_code == 201
         builds.stop(other)
         assert not list(other.state.glob("data/*dynamodb*"))
-        assert built.stack.follow("kept").status_code == 404
+        assert few.stack.follow("kept").status_code == 404
     finally:
-        other.discard()
+        builds.discard(other)
 
 
 def test_up_brings_a_running_stack_up_to_date_and_says_what_has_changed(spoilt: Project) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -37,6 +38,15 @@ class Api:
         return self.provider.token(time.time(), kid, **claims)
 
 
+def ask_again_soon(module: Path) -> None:
+    """Have the authorizer wait for less on its provider and between two questions, and the tests with it."""
+    text = module.read_text()
+    for waits, sooner in {"TIMEOUT = 2 ": "TIMEOUT = 0.5 ", "COOLDOWN = 5 ": "COOLDOWN = 1 "}.items():
+        assert text.count(f"\n{waits}") == 1
+        text = text.replace(f"\n{waits}", f"\n{sooner}")
+    module.write_text(text)
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Provider, Project, str]]:
     """Yield a stack that was built while its provider was down, and what the build printed."""
@@ -44,10 +54,15 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Provider, 
         provider.stop()
         folder = tmp_path_factory.mktemp("provider")
         changes = {"IDENTITY_PROVIDER": provider.issuer, "JWT_AUDIENCE": AUDIENCE, "JWKS_TTL": str(TTL)}
-        with builds.standing(folder, **changes) as project:
+        project = Project.copy(folder, **changes)
+        ask_again_soon(project.folder / "lambdas/authorizer/jwks.py")
+        try:
+            builds.start(project)
             printed = builds.succeed(project).printed
             provider.start()
             yield provider, project, printed
+        finally:
+            builds.discard(project)
 
 
 @pytest.fixture
