@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import runpy
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -49,6 +50,12 @@ def shrink(project: Project, more: str = "") -> None:
     """Have the scripts of a project build FEW, and more entries."""
     with (project.folder / "stack/definition.py").open("a") as definition:
         definition.write(SHRUNK.format(names=[one.name for one in FEW.functions], more=more))
+
+
+def defined(project: Project) -> Definition:
+    """Return the definition that a project has, whatever the test has made of it."""
+    definition: Definition = runpy.run_path(str(project.folder / "stack/definition.py"))["DEFINITION"]
+    return definition
 
 
 @functools.cache

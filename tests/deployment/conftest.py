@@ -35,16 +35,6 @@ def few(bare: Project) -> Project:
 
 
 @pytest.fixture
-def shrunk(few: Project) -> Iterator[Project]:
-    """Yield the same, whose own scripts and hooks build no more."""
-    definition = few.folder / "stack/definition.py"
-    source = definition.read_text()
-    builds.shrink(few)
-    yield few
-    definition.write_text(source)
-
-
-@pytest.fixture
 def built(standing: Project) -> Project:
     """Return a stack that is up. The test brings it back, or empties the engine."""
     if not answers(standing.engine):
@@ -64,11 +54,18 @@ def spoilt(built: Project) -> Iterator[Project]:
 
 
 @pytest.fixture
-def desk(spoilt: Project) -> Iterator[Project]:
-    """Yield a stack that is up, and to whose checkout the test may add functions."""
-    definition, lambdas = spoilt.folder / "stack/definition.py", spoilt.folder / "lambdas"
+def desk(few: Project) -> Iterator[Project]:
+    """Yield a stack of a few functions, to whose checkout the test may add others."""
+    definition, lambdas = few.folder / "stack/definition.py", few.folder / "lambdas"
     source, folders = definition.read_text(), {*lambdas.iterdir()}
-    yield spoilt
+    yield few
     definition.write_text(source)
     for folder in {*lambdas.iterdir()} - folders:
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def shrunk(desk: Project) -> Project:
+    """Return a stack of a few functions, whose own scripts and hooks build no more."""
+    builds.shrink(desk)
+    return desk

@@ -36,14 +36,14 @@ def test_two_stacks_run_side_by_side_and_a_wipe_keeps_the_url_of_one_and_nothing
         builds.discard(other)
 
 
-def test_up_brings_a_running_stack_up_to_date_and_says_what_has_changed(spoilt: Project) -> None:
-    stack = spoilt.stack
+def test_up_brings_a_running_stack_up_to_date_and_says_what_has_changed(shrunk: Project) -> None:
+    stack = shrunk.stack
     stack.shorten(LINK)
-    handler = spoilt.folder / "lambdas/redirect/handler.py"
+    handler = shrunk.folder / "lambdas/redirect/handler.py"
     source = handler.read_text()
     handler.write_text(source.replace('"no-store"', '"no-store, private"'))
     try:
-        printed = spoilt.check("scripts/up.sh", JWT_SECRET="another-secret-of-at-least-32-bytes")
+        printed = shrunk.check("scripts/up.sh", JWT_SECRET="another-secret-of-at-least-32-bytes")
         changed = {tuple(line.split()[:3]) for line in printed.splitlines() if " updated " in line}
         assert changed == {("function", "redirect", "updated"), ("function", "authorizer", "updated")}
         assert stack.follow("kept").headers["cache-control"] == "no-store, private"

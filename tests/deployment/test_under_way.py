@@ -74,7 +74,7 @@ def test_a_reset_under_load_ends_in_the_same_stack_without_its_links(shrunk: Pro
 
 def test_no_log_and_no_output_has_a_token_or_the_secret_in_it(spoilt: Project) -> None:
     secret = "the-one-secret-that-must-not-be-seen-anywhere"
-    printed = spoilt.check("scripts/up.sh", JWT_SECRET=secret)
+    printed = builds.succeed(spoilt, JWT_SECRET=secret).printed
     stack = replace(spoilt.stack, secret=secret)
     token = stack.token()
     forged = stack.token(secret="another-secret-that-must-not-be-seen")
@@ -82,7 +82,6 @@ def test_no_log_and_no_output_has_a_token_or_the_secret_in_it(spoilt: Project) -
         with stack.http(headers={"Authorization": f"Bearer {one}"}) as client:
             client.post("/shorten", json=LINK)
             client.post("/shorten", content=one)
-    printed = printed.partition("\n\n")[0]  # what follows has a token, on purpose
     printed += spoilt.check("scripts/smoke.sh", JWT_SECRET=secret)
     logs = [
         event["message"]

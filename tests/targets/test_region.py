@@ -29,7 +29,9 @@ def test_another_region_than_the_stacks_is_named_with_both_and_the_way_back_work
         assert f"error: {LINE}" in done.stdout
         assert "Traceback" not in done.stdout + done.stderr
         assert tables_in(OTHER, project) == []
-        assert project.up().follow(code).status_code == 302
+        region.check(Local(int(project.settings["HOST_PORT"]), "us-east-1"), DEFINITION)
+        builds.succeed(project, builds.FEW)
+        assert project.stack.follow(code).status_code == 302
 
 
 def test_a_running_stack_is_left_alone_and_an_engine_that_has_forgotten_it_takes_any_region(
