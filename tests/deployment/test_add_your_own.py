@@ -272,13 +272,13 @@ def test_code_that_cannot_be_loaded_is_named_with_its_line(lambdas: Path, monkey
 
 
 def test_code_that_cannot_be_loaded_or_parsed_ends_a_build_before_anything_is_touched(
-    built: Project, lambdas: Path
+    few: Project, lambdas: Path
 ) -> None:
-    before = seen(built.stack)
+    before = seen(few.stack)
     for source, text in {"raise OSError\n": ", line 1: function broken cannot", "def x(:\n": ", line 1: inv"}.items():
         write(lambdas, "broken", source)
-        done = builds.run(built, builds.with_function(Function("broken", (Route("GET /broken"),))), lambdas)
+        done = builds.run(few, builds.with_function(Function("broken", (Route("GET /broken"),)), FEW), lambdas)
         assert done.error.startswith(f"lambdas/broken/handler.py{text}"), done
-    assert seen(built.stack) == before
-    assert sorted(path.name for path in built.outputs.iterdir()) == ["api_id", "api_url"]
-    assert built.stack.follow("unknown").status_code == 404
+    assert seen(few.stack) == before
+    assert sorted(path.name for path in few.outputs.iterdir()) == ["api_id", "api_url"]
+    assert few.stack.follow("unknown").status_code == 404

@@ -114,10 +114,12 @@ def test_a_function_imports_what_it_asks_for_and_nothing_else_and_dev_installs_w
         assert window.interrupt() == 0
 
 
-def test_a_build_says_which_command_installs_packages_that_are_missing(built: Project, tmp_path: Path) -> None:
-    lambdas = Path(shutil.copytree(built.folder / "lambdas", tmp_path / "lambdas"))
+def test_a_build_says_which_command_installs_packages_that_are_missing(few: Project, tmp_path: Path) -> None:
+    lambdas = Path(shutil.copytree(few.folder / "lambdas", tmp_path / "lambdas"))
     function(lambdas, "measures\n")
-    assert builds.run(built, builds.with_function(Function("probe", (Route("GET /probe"),))), lambdas).error == (
+    assert builds.run(
+        few, builds.with_function(Function("probe", (Route("GET /probe"),)), builds.FEW), lambdas
+    ).error == (
         f"lambdas/probe/requirements.txt: the packages are not installed for {packages.own()}; "
         "run scripts/up.sh, which installs them"
     )
@@ -253,8 +255,8 @@ def test_pydantic_cryptography_and_powertools_work(project: Project) -> None:
         assert any(name.startswith("cryptography/hazmat/") for name in native), native
 
 
-def test_the_engine_says_which_python_its_functions_run_under(built: Project, installed: Path) -> None:
-    assert packages.of_engine(installed, built.engine) == packages.own()
+def test_the_engine_says_which_python_its_functions_run_under(bare: Project, installed: Path) -> None:
+    assert packages.of_engine(installed, bare.engine) == packages.own()
     assert packages.of_engine(installed, "http://127.0.0.1:1") == LAMBDA
     assert packages.of_engine(installed, None) == packages.AWS
     assert json.loads(packages.described())["python"] == packages.own().python

@@ -202,6 +202,7 @@ def test_no_plain_request_goes_through_a_proxy(
     assert elsewhere.connections == []
 
 
+@pytest.mark.search  # test_hostile_shell has environments of this kind, which lead nowhere
 def test_every_command_and_function_stays_on_the_engine(project: Project, elsewhere: Listener, filled: Path) -> None:
     project.settings |= {name: value.format(url=elsewhere.url, folder=filled) for name, value in SETTINGS.items()}
     project.settings |= at_home(filled, HOMES["syntax error"], elsewhere)
@@ -210,10 +211,10 @@ def test_every_command_and_function_stays_on_the_engine(project: Project, elsewh
     code = stack.shorten({"long_url": "https://example.com/"}).json()["code"]
     assert stack.follow(code).status_code == 302
     assert "state     healthy" in project.check("scripts/status.sh")
-    with session(project, "scripts/dev.sh") as window:  # which deploys again, and prints the functions' logs
+    with session(project, "scripts/logs.sh") as window:
+        window.shows("POST /shorten")
+    with session(project, "scripts/dev.sh") as window:  # which deploys again
         window.shows("watching lambdas/")
-        stack.follow(code)
-        window.shows("GET /r/")
     assert elsewhere.connections == []
 
 

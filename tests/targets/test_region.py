@@ -19,11 +19,21 @@ LINE = (
 )
 
 
-def test_another_region_than_the_stacks_is_named_with_both_and_the_way_back_works(tmp_path: Path) -> None:
+def test_another_region_than_the_stacks_is_named_with_both_until_the_engine_has_forgotten_the_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with builds.standing(tmp_path, builds.FEW) as project:
-        code = project.stack.shorten({"long_url": "https://example.com/"}).json()["code"]
+        before = project.stack
+        code = before.shorten({"long_url": "https://example.com/"}).json()["code"]
+        here = {"GATEWAY_PORT": project.settings["HOST_PORT"], "AWS_DEFAULT_REGION": OTHER}
+        for name, value in {**DEFAULTS, **project.settings, **here}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("sys.argv", ["stack.deploy", "--local"])
+        assert deploy.main() == 1
+        assert capsys.readouterr() == ("", f"\nerror: {LINE}\n")
+        assert project.stack == before  # still published
+
         builds.stop(project)
-        builds.shrink(project)
         done = project.run("scripts/up.sh", AWS_DEFAULT_REGION=OTHER)
         assert done.returncode == 1
         assert f"error: {LINE}" in done.stdout
@@ -33,21 +43,6 @@ def test_another_region_than_the_stacks_is_named_with_both_and_the_way_back_work
         builds.succeed(project, builds.FEW)
         assert project.stack.follow(code).status_code == 302
 
-
-def test_a_running_stack_is_left_alone_and_an_engine_that_has_forgotten_it_takes_any_region(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    project = Project.copy(tmp_path)
-    with builds.engine_of(project):
-        builds.succeed(project, builds.FEW)
-        before = project.stack
-        here = {"GATEWAY_PORT": project.settings["HOST_PORT"], "AWS_DEFAULT_REGION": OTHER}
-        for name, value in {**DEFAULTS, **project.settings, **here}.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr("sys.argv", ["stack.deploy", "--local"])
-        assert deploy.main() == 1
-        assert capsys.readouterr() == ("", f"\nerror: {LINE}\n")
-        assert project.stack == before  # still published
         builds.empty(project)
         target = Local(int(project.settings["HOST_PORT"]), OTHER)
         region.check(target, DEFINITION)
