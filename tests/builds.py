@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import io
+import runpy
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,20 +13,58 @@ import httpx
 import pytest
 
 from engine.bare import Engine
-from project import DEFAULTS, TLS, Project
+from project import CHECKOUT, DEFAULTS, TLS, Project, Stack, until
 from stack.aws import OPTIONS, Aws, Local, Remote
 from stack.aws_errors import EXPLAINED, explain
 from stack.checks import check
 from stack.commands.status import Report, look_at_all
 from stack.definition import DEFINITION
-from stack.deploy import build, loading
+from stack.deploy import build, loading, package
 from stack.deploy import remove as removal
 from stack.deploy.loading import Source
+from stack.engine import health
+from stack.engine.embedded import Embedded
+from stack.errors import PackageError
 from stack.model import Definition, Function
 from stack.settings import Settings
 
 LOAD = loading.check
 LOADED: set[tuple[str, ...]] = set()
+
+
+# The fewest functions that are a stack which a build finds to answer, for tests of what happens to each alike.
+FEW = replace(
+    DEFINITION,
+    functions=tuple(one for one in DEFINITION.functions if one.name in ("shorten", "redirect", "authorizer")),
+)
+SHRUNK = """
+from dataclasses import replace
+
+FEW = tuple(one for one in DEFINITION.functions if one.name in {names})
+DEFINITION = replace(DEFINITION, functions=(*FEW, {more}))
+"""
+ENGINES: "dict[Path, subprocess.Popen[bytes]]" = {}  # by their folders
+
+
+def shrink(project: Project, more: str = "") -> None:
+    """Have the scripts of a project build FEW, and more entries."""
+    with (project.folder / "stack/definition.py").open("a") as definition:
+        definition.write(SHRUNK.format(names=[one.name for one in FEW.functions], more=more))
+
+
+def defined(project: Project) -> Definition:
+    """Return the definition that a project has, whatever the test has made of it."""
+    definition: Definition = runpy.run_path(str(project.folder / "stack/definition.py"))["DEFINITION"]
+    return definition
+
+
+@functools.cache
+def own(name: str) -> str:
+    """Return the hash of a function's code in the checkout, which every scripts/up.sh of the tests loads."""
+    try:
+        return package.build(CHECKOUT / "lambdas", name).sha256
+    except PackageError:  # a test's function, or one with packages
+        return ""
 
 
 def load_once(sources: Sequence[Source]) -> None:
@@ -36,6 +76,7 @@ def load_once(sources: Sequence[Source]) -> None:
             *(f"{name}={one.environment[name]}" for name in sorted(one.environment) if name != "AWS_ENDPOINT_URL"),
         ): one
         for one in sources
+        if one.package.sha256 != own(one.function.name)
     }
     if wanted := [one for key, one in new.items() if key not in LOADED]:
         LOAD(wanted)
@@ -79,6 +120,7 @@ def run(
             check(definition)
             local = Local(int(engine.rsplit(":", 1)[1]), read.aws_default_region)
             aws = clients(target or local, build.api_services(read), attempts)
+            vars(aws).pop("identity", None)  # which each build asks for
             build.build_table(aws, definition, read)
             build.build_api(aws, definition, read)
         except EXPLAINED as failure:
@@ -105,12 +147,63 @@ def engine_of(project: Project) -> Iterator[Project]:
             engine.kill()
 
 
+def start(project: Project) -> None:
+    """Start the engine as scripts/up.sh does, with its lock in its folder, but have no hook build anything."""
+    hooks, aside = project.folder / "init/ready.d", project.folder / "init/later.d"
+    embedded = Embedded(Settings.from_environment({**DEFAULTS, **project.settings}), project.state)
+    hooks.rename(aside)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("stack.engine.embedded.PROJECT", project.folder)
+            embedded.state.claim()
+            engine = embedded._start()
+        if before := ENGINES.pop(project.state, None):
+            before.wait(timeout=60)
+        ENGINES[project.state] = engine
+        over = (health.State.FAILED, health.State.READY)
+        until("the engine is up", lambda: engine.poll() or health.look(project.engine, project.outputs) in over)
+        assert engine.poll() is None, (project.state / "engine.log").read_text()
+    finally:
+        aside.rename(hooks)
+
+
+def stop(project: Project) -> None:
+    """Stop the engine that was started here, which saves its state."""
+    engine = ENGINES[project.state]
+    engine.terminate()
+    engine.wait(timeout=60)
+
+
+def discard(project: Project) -> None:
+    """Leave nothing running of a project whose engine was started here."""
+    project.discard()
+    if engine := ENGINES.pop(project.state, None):
+        engine.wait(timeout=60)
+
+
+@contextlib.contextmanager
+def standing(folder: Path, definition: Definition = DEFINITION, **changes: str) -> Iterator[Project]:
+    """Yield a fresh copy whose stack is up as after scripts/up.sh, which takes more than twice as long."""
+    project = Project.copy(folder, **changes)
+    try:
+        start(project)
+        succeed(project, definition)
+        yield project
+    finally:
+        discard(project)
+
+
 @functools.cache
-def clients(target: Local | Remote, services: tuple[str, ...] = build.API_SERVICES, attempts: int = 5) -> Aws:
+def clients(
+    target: Local | Remote,
+    services: tuple[str, ...] = build.API_SERVICES,
+    attempts: int = 5,
+    only_look: bool = False,
+) -> Aws:
     """Return the clients of a deployment, made once, for that takes longer than most builds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(OPTIONS, "retries", {"mode": "standard", "max_attempts": attempts})
-        return Aws(tuple({*build.TABLE_SERVICES, *services}), target)
+        return Aws(tuple({*build.TABLE_SERVICES, *services}), target, only_look)
 
 
 def plan(project: Project, definition: Definition = DEFINITION, engine: str = "", **changes: str) -> Done:
@@ -119,9 +212,7 @@ def plan(project: Project, definition: Definition = DEFINITION, engine: str = ""
     read = Settings.from_environment({**DEFAULTS, **project.settings, **changes})
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        build.plan(
-            Aws(tuple({*build.TABLE_SERVICES, *build.api_services(read)}), target, only_look=True), definition, read
-        )
+        build.plan(clients(target, build.api_services(read), only_look=True), definition, read)
     return Done(printed.getvalue(), "")
 
 
@@ -137,8 +228,7 @@ def remove(
     read = Settings.from_environment({**DEFAULTS, **project.settings})
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        services = tuple({*build.TABLE_SERVICES, *build.api_services(read)})
-        removal.remove_stack(Aws(services, target, only_look=plan), definition, read, with_tables)
+        removal.remove_stack(clients(target, build.api_services(read), only_look=plan), definition, read, with_tables)
     return Done(printed.getvalue(), "")
 
 
@@ -159,9 +249,23 @@ def succeed(project: Project, definition: Definition = DEFINITION, lambdas: Path
     return done
 
 
-def with_function(function: Function) -> Definition:
-    """Return the project's definition with one function more."""
-    return replace(DEFINITION, functions=(*DEFINITION.functions, function))
+def with_function(function: Function, to: Definition = DEFINITION) -> Definition:
+    """Return the project's definition, or another, with one function more."""
+    return replace(to, functions=(*to.functions, function))
+
+
+def put_alarm(stack: Stack, name: str) -> None:
+    """Make an alarm by hand, or set one to what nobody asked for."""
+    stack.client("cloudwatch").put_metric_alarm(
+        AlarmName=name,
+        Namespace="AWS/Lambda",
+        MetricName="Errors",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
 
 
 def empty(project: Project) -> None:

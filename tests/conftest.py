@@ -11,6 +11,7 @@ import pytest
 from botocore.loaders import JSONFileLoader, Loader
 from xdist.scheduler import LoadScopeScheduling
 
+import builds
 from containers import LOCALSTACK, Containers
 from project import DEFAULTS, Project, Stack
 
@@ -116,7 +117,7 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """Yield a copy of the checkout whose stack is up, for tests that leave it as they find it."""
     folder = tmp_path_factory.mktemp("shared")
     localstack = request.config.getoption("--localstack")
-    with Containers.standing(folder, **LOCALSTACK) if localstack else Project.standing(folder) as project:
+    with Containers.standing(folder, **LOCALSTACK) if localstack else builds.standing(folder) as project:
         yield project
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import builds
+from aws.conftest import Account
 from aws.ways import (
     FUNCTIONS,
     Defaults,
@@ -29,10 +30,9 @@ from aws.ways import (
     aws,
 )
 from engine_proxy import Reply, Request
-from project import DEFAULTS, Project, Stack, until
+from project import DEFAULTS, Stack, until
 from stack.aws import Remote
 from stack.aws_errors import EXPLAINED, explain
-from stack.definition import DEFINITION
 from stack.deploy import build as build_order
 from stack.model import Definition
 from stack.settings import Settings
@@ -43,9 +43,9 @@ WAYS: dict[str, Callable[[], Way]] = {
     "rights that have not spread": lambda: SlowRights(0.8),
     "functions that are being changed": lambda: Settling(0.4),
     "one write at a time": lambda: OneWriteAtATime(0.1),
-    "throttling": lambda: Throttling(burst=10),
-    "lists that lag": lambda: LaggingLists(1),
-    "tags that lag": lambda: LaggingTags(1),
+    "throttling": lambda: Throttling(burst=10, rate=30),
+    "lists that lag": lambda: LaggingLists(0.5),
+    "tags that lag": lambda: LaggingTags(0.5),
     "IDs of AWS's choosing": OwnIds,
     "defaults that AWS adds": Defaults,
     "one route a shape": OneRouteAShape,
@@ -77,18 +77,18 @@ class CutOff(Way):
 
 
 def build(
-    account: Project, url: str, definition: Definition = DEFINITION, lambdas: Path | None = None, **settings: str
+    account: Account, url: str, definition: Definition | None = None, lambdas: Path | None = None, **settings: str
 ) -> builds.Done:
-    return builds.run(account, definition, lambdas, target=Remote(url), settings=settings)
+    return builds.run(account, definition or account.definition, lambdas, target=Remote(url), settings=settings)
 
 
-def succeed(account: Project, url: str) -> builds.Done:
+def succeed(account: Account, url: str) -> builds.Done:
     done = build(account, url)
     assert not done.error, done
     return done
 
 
-def other_machine(account: Project, url: str, name: str) -> Callable[[], str]:
+def other_machine(account: Account, url: str, name: str) -> Callable[[], str]:
     """Return a build with outputs of its own, which returns the API's URL or the one line in which it ended."""
     outputs = account.folder.parent / name
     outputs.mkdir(exist_ok=True)
@@ -97,8 +97,8 @@ def other_machine(account: Project, url: str, name: str) -> Callable[[], str]:
 
     def run() -> str:
         try:
-            build_order.build_table(clients, DEFINITION, settings)
-            return build_order.build_api(clients, DEFINITION, settings)
+            build_order.build_table(clients, account.definition, settings)
+            return build_order.build_api(clients, account.definition, settings)
         except EXPLAINED as error:
             return explain(error)
 
@@ -115,7 +115,7 @@ def catch_up(ways: Iterable[Way]) -> None:
             until("the lists have caught up", way.caught_up)
 
 
-def assert_at_rest(account: Project, url: str, ways: Iterable[Way]) -> None:
+def assert_at_rest(account: Account, url: str, ways: Iterable[Way]) -> None:
     """Assert that builds soon have nothing to do. What was made twice is deleted once no route leads to it."""
     catch_up(ways)
     for _ in range(3):
@@ -126,7 +126,7 @@ def assert_at_rest(account: Project, url: str, ways: Iterable[Way]) -> None:
     raise AssertionError(done)
 
 
-def assert_one_stack(account: Project, definition: Definition = DEFINITION) -> None:
+def assert_one_stack(account: Account, definition: Definition | None = None) -> None:
     """Assert that the account has one of each, which answers."""
     api_id = (account.outputs / "api_id").read_text().strip()
     stack = Stack(f"{account.engine}/_aws/execute-api/{api_id}/dev")
@@ -137,26 +137,28 @@ def assert_one_stack(account: Project, definition: Definition = DEFINITION) -> N
     assert {route["Target"] for route in routes} == {f"integrations/{one['IntegrationId']}" for one in integrations}
     authorizers = gateway.get_authorizers(ApiId=api_id)["Items"]
     assert {route.get("AuthorizerId") for route in routes} - {None} == {one["AuthorizerId"] for one in authorizers}
-    assert sorted(route["RouteKey"] for route in routes) == sorted(route.key for route in definition.routes)
+    assert sorted(route["RouteKey"] for route in routes) == sorted(
+        route.key for route in (definition or account.definition).routes
+    )
     code = stack.shorten({"long_url": "https://example.com/"}).json()["code"]
     assert stack.follow(code).status_code == 302
 
 
 @EACH
 def test_a_first_build_and_one_with_changes_succeed_and_one_after_each_finds_nothing_to_do(
-    account: Project, names: list[str], tmp_path: Path
+    account: Account, names: list[str], tmp_path: Path
 ) -> None:
     """The changes: code, settings, and a path variable's name. The old route goes first: AWS has one route a shape."""
     ways = {name: WAYS[name]() for name in names}
     lambdas = shutil.copytree(account.folder / "lambdas", tmp_path / "lambdas")
     renamed = replace(
-        DEFINITION,
+        account.definition,
         functions=tuple(
             replace(
                 one,
                 routes=tuple(replace(route, key=route.key.replace("/r/{code}", "/r/{short}")) for route in one.routes),
             )
-            for one in DEFINITION.functions
+            for one in account.definition.functions
         ),
     )
     settings = {"LOG_LEVEL": "DEBUG", "CORS_ALLOW_ORIGINS": "https://example.com"}
@@ -172,10 +174,10 @@ def test_a_first_build_and_one_with_changes_succeed_and_one_after_each_finds_not
         redirect.write_text(redirect.read_text().replace('["code"]', '["short"]'))
         changed = build(account, url, renamed, lambdas, **settings)
         assert not changed.error, changed
-        assert changed.changes("updated") >= {("function", one.name) for one in DEFINITION.functions}
+        assert changed.changes("updated") >= {("function", one.name) for one in account.definition.functions}
         catch_up(ways.values())
         assert_unchanged(build(account, url, renamed, lambdas, **settings))
-    assert_one_stack(account, renamed)
+        assert_one_stack(account, renamed)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ def test_a_first_build_and_one_with_changes_succeed_and_one_after_each_finds_not
     ],
 )
 def test_a_first_build_with_a_user_pool_succeeds_and_a_second_one_finds_nothing_to_do(
-    account: Project, names: list[str]
+    account: Account, names: list[str]
 ) -> None:
     ways = [WAYS[name]() for name in names]
     with aws(account.engine, *ways) as url:
@@ -209,7 +211,7 @@ def test_a_first_build_with_a_user_pool_succeeds_and_a_second_one_finds_nothing_
     ],
 )
 def test_builds_that_were_cut_off_are_completed_by_the_next(
-    account: Project, names: list[str], lasts: tuple[str, ...]
+    account: Account, names: list[str], lasts: tuple[str, ...]
 ) -> None:
     cut = Turns()
     ways = [WAYS[name]() for name in names]
@@ -220,7 +222,7 @@ def test_builds_that_were_cut_off_are_completed_by_the_next(
         cut.now = Way()
         succeed(account, url)
         assert_at_rest(account, url, ways)
-    assert_one_stack(account)
+        assert_one_stack(account)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +237,7 @@ def test_builds_that_were_cut_off_are_completed_by_the_next(
         pytest.param(["IDs of AWS's choosing"], id="IDs"),
     ],
 )
-def test_two_first_builds_at_once_end_in_one_stack(account: Project, names: list[str]) -> None:
+def test_two_first_builds_at_once_end_in_one_stack(account: Account, names: list[str]) -> None:
     """Each succeeds, or says in one line that another build is running, and later builds complete the stack."""
     ways = [WAYS[name]() for name in names]
     with aws(account.engine, *ways) as url, ThreadPoolExecutor(2) as pool:
@@ -244,17 +246,17 @@ def test_two_first_builds_at_once_end_in_one_stack(account: Project, names: list
         for end in ends:
             assert end.startswith("http") or "make sure that no other build is running" in end, ends
         assert_at_rest(account, url, ways)
-    assert_one_stack(account)
+        assert_one_stack(account)
 
 
 @pytest.mark.parametrize("part", ["target", "authorizerId"])
-def test_what_another_build_deleted_before_a_route_led_to_it_is_made_again(account: Project, part: str) -> None:
+def test_what_another_build_deleted_before_a_route_led_to_it_is_made_again(account: Account, part: str) -> None:
     with aws(account.engine, Deleting(part, times=1)) as url:
         succeed(account, url)
-    assert_one_stack(account)
+        assert_one_stack(account)
 
 
-def test_a_build_whose_routes_lead_to_what_another_goes_on_deleting_says_so(account: Project) -> None:
+def test_a_build_whose_routes_lead_to_what_another_goes_on_deleting_says_so(account: Account) -> None:
     with aws(account.engine, Deleting("target", times=1000)) as url:
         done = build(account, url)
     assert re.match(r"another build goes on deleting what this one's routes lead to in API \w+ \(\w+\): ", done.error)
@@ -295,7 +297,7 @@ STEADY: dict[str, tuple[Callable[[], Way], str, float, str]] = {
     "faults", [("role", "writes", "throttling"), ("settling",), pytest.param(("rights",), marks=SEARCH)], ids="-".join
 )
 def test_faults_that_do_not_end_end_each_build_in_one_line(
-    account: Project, monkeypatch: pytest.MonkeyPatch, faults: tuple[str, ...]
+    account: Account, monkeypatch: pytest.MonkeyPatch, faults: tuple[str, ...]
 ) -> None:
     """Each build comes as far as its fault, and one without a fault completes the stack."""
     turns = Turns()
@@ -304,10 +306,10 @@ def test_faults_that_do_not_end_end_each_build_in_one_line(
         for way, bound, limit, said in map(STEADY.__getitem__, faults):
             monkeypatch.setattr(f"stack.deploy.{bound}", limit)
             turns.now = way()
-            done = builds.run(account, target=Remote(url), attempts=2)
+            done = builds.run(account, account.definition, target=Remote(url), attempts=2)
             assert re.match(said, done.error), done
             assert "\n" not in done.error
         turns.now = Way()
-        done = builds.run(account, target=Remote(url), attempts=2)
-    assert not done.error, done
-    assert_one_stack(account)
+        done = builds.run(account, account.definition, target=Remote(url), attempts=2)
+        assert not done.error, done
+        assert_one_stack(account)

@@ -197,9 +197,9 @@ class OneWriteAtATime(Way):
 class Throttling(Way):
     """A control plane takes so many requests a second, and a burst of more. API Gateway's counts reads too."""
 
-    def __init__(self, burst: float = 40) -> None:
+    def __init__(self, burst: float = 40, rate: float = 10) -> None:
         super().__init__()
-        self._gateway = Bucket(10, burst)
+        self._gateway = Bucket(rate, burst)
         self._lambda = Bucket(15, 15)
         self._iam = Bucket(10, 20)
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 import builds
+from builds import FEW
 from project import CHECKOUT, DEFAULTS, TLS, Project, Stack
 from stack.definition import DEFINITION
 from stack.deploy import loading, package
@@ -19,6 +20,7 @@ from stack.deploy.build import warnings
 from stack.deploy.loading import Source
 from stack.errors import PackageError
 from stack.model import Function, Route, Table
+from stack.packages import install, own
 from stack.settings import Settings
 
 # Under another name, for a user may have followed the page in this checkout.
@@ -26,6 +28,8 @@ PAGE = (CHECKOUT / "docs/add-your-own.md").read_text().replace("notes", "jotting
 PAGES_HANDLER, PAGES_ENTRY, PAGES_TEST = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 (PAGES_REQUIREMENTS,) = re.findall(r"\n```\n(\w+==.*?)```", PAGE, re.DOTALL)
 PAGES_CALL, PAGES_TEST_RUN = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+# One test needs no workers and no plugins, which take longer to load than it takes to run.
+ONE_TEST = {"PYTEST_ADDOPTS": "-p xdist.plugin --numprocesses=0", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 JOTTINGS = """import os, uuid, boto3
 
 def handler(event, context):
@@ -52,7 +56,7 @@ LINK = {"long_url": "https://example.com/", "code": "counted"}
 
 
 def seen(stack: Stack) -> tuple[set[str], set[str], set[str]]:
-    """The routes, the functions that they lead to, and all functions."""
+    """Return the routes, the functions that they lead to, and all functions."""
     gateway, api = stack.client("apigatewayv2"), {"ApiId": stack.api_id}
     return (
         {one["RouteKey"] for one in gateway.get_routes(**api)["Items"]},
@@ -62,7 +66,7 @@ def seen(stack: Stack) -> tuple[set[str], set[str], set[str]]:
 
 
 def policy(stack: Stack, function: str) -> list[Any]:
-    """The statements of a function's policy."""
+    """Return the statements of a function's policy."""
     client = stack.client("lambda")
     try:
         statements: list[Any] = json.loads(client.get_policy(FunctionName=function)["Policy"])["Statement"]
@@ -82,7 +86,7 @@ def write(folder: Path, name: str, source: str) -> None:
 
 @pytest.fixture
 def lambdas(tmp_path: Path) -> Path:
-    """A copy of the functions' folders, to which a test may add its own."""
+    """Return a copy of the functions' folders, to which a test may add its own."""
     return Path(shutil.copytree(CHECKOUT / "lambdas", tmp_path / "lambdas", ignore=shutil.ignore_patterns("__py*")))
 
 
@@ -90,39 +94,38 @@ RECIPE = Function("recipe", (Route(KEY),), reads=("shortlinks",))
 
 
 def test_an_entry_adds_a_function_and_taking_it_back_or_its_routes_removes_all_that_belongs_to_them(
-    built: Project, lambdas: Path
+    few: Project, lambdas: Path
 ) -> None:
-    stack = built.stack
+    stack = few.stack
     before = seen(stack)
     stack.shorten(LINK)
     stack.follow("counted")
-    by_hand = stack.client("apigatewayv2").create_route(ApiId=stack.api_id, RouteKey="GET /by-hand")
+    stack.client("apigatewayv2").create_route(ApiId=stack.api_id, RouteKey="GET /by-hand")
     for name in ("recipe", "figures"):
         write(lambdas, name, HANDLER)
-    assert ("route", KEY) in builds.succeed(built, builds.with_function(RECIPE), lambdas).changes("created")
+    assert ("route", KEY) in builds.succeed(few, builds.with_function(RECIPE, FEW), lambdas).changes("created")
     answer = get(stack, "/recipe/counted")
     assert (answer.status_code, answer.json()) == (200, {"clicks": 1})
     assert get(stack, "/recipe/unknown").status_code == 404
     assert seen(stack) == (before[0] | {KEY, "GET /by-hand"}, before[1] | {"recipe"}, before[2] | {"recipe"})
     assert len(policy(stack, "recipe")) == 1
 
-    done = builds.succeed(built, builds.with_function(replace(RECIPE, name="figures")), lambdas)  # takes the route
+    done = builds.succeed(few, builds.with_function(replace(RECIPE, name="figures"), FEW), lambdas)  # takes the route
     removed = [line.split()[:2] for line in done.printed.splitlines() if " removed " in line]
     role = ["role", "shortener-recipe-us-east-1"]
     assert removed == [["integration", "recipe"], ["function", "recipe"], role]
     assert seen(stack) == (before[0] | {KEY, "GET /by-hand"}, before[1] | {"figures"}, before[2] | {"figures"})
     assert get(stack, "/recipe/counted").json() == {"clicks": 1}
 
-    done = builds.succeed(built, builds.with_function(replace(RECIPE, name="figures", routes=())), lambdas)
+    done = builds.succeed(few, builds.with_function(replace(RECIPE, name="figures", routes=()), FEW), lambdas)
     assert done.changes("removed") == {("route", KEY), ("integration", "figures"), ("permission", "figures")}
     assert "figures" in seen(stack)[2]
     assert policy(stack, "figures") == []
 
-    builds.succeed(built)
+    builds.succeed(few, FEW)
     assert seen(stack) == (before[0] | {"GET /by-hand"}, *before[1:])
     assert get(stack, "/recipe/counted").json() == {"message": "Not Found"}
     assert stack.follow("counted").status_code == 302
-    stack.client("apigatewayv2").delete_route(ApiId=stack.api_id, RouteId=by_hand["RouteId"])
 
 
 def test_a_folder_without_an_entry_is_warned_of(lambdas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,13 +145,16 @@ def test_the_pages_function_works_as_it_is_written(desk: Project) -> None:
     text, tables = definition.read_text(), "    tables=("
     assert text.count(tables) == 1
     definition.write_text(text.replace(tables, f'{tables}Table("jottings", key="id"), '))
-    stack = desk.up()
+    builds.shrink(desk, 'next(one for one in DEFINITION.functions if one.name == "jottings")')
+    install(desk.folder / "lambdas", own())
+    builds.succeed(desk, builds.defined(desk))
+    stack = desk.stack
 
     def shell(commands: str) -> str:
         done = subprocess.run(
             ["bash", "-euc", commands],
             cwd=desk.folder,
-            env={**desk.environment, "PYTEST_ADDOPTS": "--numprocesses=0"},  # one test needs no more
+            env={**desk.environment, **ONE_TEST},
             capture_output=True,
             text=True,
         )
@@ -173,17 +179,17 @@ def test_the_pages_function_works_as_it_is_written(desk: Project) -> None:
     shutil.rmtree(desk.folder / "tests")
 
 
-def test_a_table_stays_when_its_entry_and_function_go(spoilt: Project, lambdas: Path) -> None:
+def test_a_table_stays_when_its_entry_and_function_go(bare: Project, lambdas: Path) -> None:
     write(lambdas, "jottings", JOTTINGS)
     routes = (Route("POST /jottings", authorized=True), Route("GET /jottings/{id}"))
     jottings = Function("jottings", routes, reads=("jottings",), writes=("jottings",))
-    definition = replace(builds.with_function(jottings), tables=(*DEFINITION.tables, Table("jottings", key="id")))
-    done = builds.succeed(spoilt, definition, lambdas, NAME_PREFIX="team-")
+    definition = replace(builds.with_function(jottings, FEW), tables=(*DEFINITION.tables, Table("jottings", key="id")))
+    done = builds.succeed(bare, definition, lambdas, NAME_PREFIX="team-")
     assert ("table", "team-jottings") in done.changes("created")
-    stack = spoilt.stack
+    stack = bare.stack
     with stack.http(headers={"Authorization": f"Bearer {stack.token()}"}) as client:
         assert client.post("/jottings", json={"text": "hello"}).status_code == 201
-    removed = builds.succeed(spoilt, NAME_PREFIX="team-").changes("removed")
+    removed = builds.succeed(bare, FEW, NAME_PREFIX="team-").changes("removed")
     assert ("function", "team-jottings") in removed
     assert not {kind for kind, _ in removed} & {"table"}
     assert stack.client("dynamodb").scan(TableName="team-jottings")["Count"] == 1
@@ -206,20 +212,20 @@ def handler(event, context):
 
 
 def test_no_function_is_called_by_the_deployment_and_each_finds_its_tables_and_variables(
-    spoilt: Project, lambdas: Path
+    bare: Project, lambdas: Path
 ) -> None:
     both, colour = ("shortlinks", "my.notes"), {"COLOUR": "red"}
     functions = tuple(Function(name, (Route(f"GET /{name}"),), writes=both, variables=colour) for name in HARMLESS)
     for name, source in HARMLESS.items():
         write(lambdas, name, source)
     definition = replace(
-        DEFINITION,
-        functions=(*DEFINITION.functions, *functions),
+        FEW,
+        functions=(*FEW.functions, *functions),
         tables=(*DEFINITION.tables, Table("my.notes", key="id")),
     )
     for _ in range(2):
-        builds.succeed(spoilt, definition, lambdas)
-    stack = spoilt.stack
+        builds.succeed(bare, definition, lambdas)
+    stack = bare.stack
     assert stack.row("written") is None
     logs = stack.client("logs")
     groups = {group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]}
@@ -267,13 +273,13 @@ def test_code_that_cannot_be_loaded_is_named_with_its_line(lambdas: Path, monkey
 
 
 def test_code_that_cannot_be_loaded_or_parsed_ends_a_build_before_anything_is_touched(
-    built: Project, lambdas: Path
+    few: Project, lambdas: Path
 ) -> None:
-    before = seen(built.stack)
+    before = seen(few.stack)
     for source, text in {"raise OSError\n": ", line 1: function broken cannot", "def x(:\n": ", line 1: inv"}.items():
         write(lambdas, "broken", source)
-        done = builds.run(built, builds.with_function(Function("broken", (Route("GET /broken"),))), lambdas)
+        done = builds.run(few, builds.with_function(Function("broken", (Route("GET /broken"),)), FEW), lambdas)
         assert done.error.startswith(f"lambdas/broken/handler.py{text}"), done
-    assert seen(built.stack) == before
-    assert sorted(path.name for path in built.outputs.iterdir()) == ["api_id", "api_url"]
-    assert built.stack.follow("unknown").status_code == 404
+    assert seen(few.stack) == before
+    assert sorted(path.name for path in few.outputs.iterdir()) == ["api_id", "api_url"]
+    assert few.stack.follow("unknown").status_code == 404

@@ -347,7 +347,7 @@ def _as_planned(project: Project, updated: set[tuple[str, str]]) -> None:
 
 @pytest.fixture
 def whole(built: Project) -> dict[str, Any]:
-    """All that a build has made."""
+    """Return all that a build has made."""
     return resources(built.stack)
 
 

@@ -20,6 +20,7 @@ ALARMS = {f"shortener-{name}-{metric}" for name in FUNCTIONS for metric in ("err
 
 @pytest.fixture
 def stack(built: Project) -> Stack:
+    """Return a stack that is up."""
     return built.stack
 
 
@@ -70,16 +71,7 @@ def test_the_settings_change_them_a_topic_makes_alarms_and_none_takes_those_away
         assert alarm["Dimensions"] in ([{"Name": "FunctionName", "Value": name}] for name in FUNCTIONS)
     spoilt = min(ALARMS)
     for name in ("shortener-mine", spoilt):
-        stack.client("cloudwatch").put_metric_alarm(
-            AlarmName=name,
-            Namespace="AWS/Lambda",
-            MetricName="Errors",
-            Statistic="Sum",
-            Period=60,
-            EvaluationPeriods=1,
-            Threshold=1,
-            ComparisonOperator="GreaterThanThreshold",
-        )
+        builds.put_alarm(stack, name)
     assert build().changes("updated") == {("alarm", spoilt)}
     assert alarms(stack)[spoilt]["AlarmActions"] == [TOPIC]
     assert builds.succeed(built).changes("removed") == of_all
@@ -106,9 +98,9 @@ def test_what_an_operator_has_locked_down_or_made_stays_so(spoilt: Project) -> N
     assert "retentionInDays" not in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/redirect")["logGroups"][0]
 
 
-def test_on_aws_the_functions_are_of_arm64(spoilt: Project) -> None:
-    stack = spoilt.stack
-    aws = Aws(("lambda", "sts"), Local(int(spoilt.engine.rsplit(":", 1)[1]), "us-east-1"))
+def test_on_aws_the_functions_are_of_arm64(few: Project) -> None:
+    stack = few.stack
+    aws = Aws(("lambda", "sts"), Local(int(few.engine.rsplit(":", 1)[1]), "us-east-1"))
     aws.endpoints = {}  # as if this were AWS
     (redirect,) = [one for one in DEFINITION.functions if one.name == "redirect"]
     zipped = package.build(CHECKOUT / "lambdas", "redirect")

@@ -22,7 +22,7 @@ OTHER = "the endpoint does not implement "
 
 
 def failure(done: "subprocess.CompletedProcess[str]") -> str:
-    """The line that says why, checked for what every such line has in common."""
+    """Return the line that says why, checked for what every such line has in common."""
     printed = done.stdout + done.stderr
     assert done.returncode == 1, printed
     assert "Traceback" not in printed
@@ -32,35 +32,16 @@ def failure(done: "subprocess.CompletedProcess[str]") -> str:
 
 @pytest.fixture
 def lambdas(tmp_path: Path) -> Path:
-    """A copy of the functions' folders, which a test may break."""
+    """Return a copy of the functions' folders, which a test may break."""
     return Path(shutil.copytree(CHECKOUT / "lambdas", tmp_path / "lambdas", ignore=shutil.ignore_patterns("__py*")))
-
-
-def test_a_syntax_error_leaves_what_is_up_alone(built: Project) -> None:
-    handler = built.folder / "lambdas/redirect/handler.py"
-    source = handler.read_text()
-    handler.write_text("def broken(:\n")
-    try:
-        done = built.run("scripts/up.sh")
-    finally:
-        handler.write_text(source)
-    assert done.returncode == 1
-    assert "lambdas/redirect/handler.py, line 1" in done.stderr
-    assert built.stack.follow("unknown").json() == {"error": "not found"}
-    assert sorted(path.name for path in built.outputs.iterdir()) == ["api_id", "api_url"]
 
 
 def test_a_function_that_answers_wrongly_is_not_published(bare: Project, lambdas: Path) -> None:
     handler = lambdas / "redirect/handler.py"
     handler.write_text(handler.read_text().replace("HTTPStatus.FOUND", "HTTPStatus.OK"))
-    error = builds.run(bare, lambdas=lambdas).error
+    error = builds.run(bare, builds.FEW, lambdas).error
     assert "/r/__deployment-probe__ answered 200 instead of 302" in error
     assert list(bare.outputs.iterdir()) == []
-
-
-def test_a_missing_function_is_named(built: Project, lambdas: Path) -> None:
-    (lambdas / "shorten/handler.py").unlink()
-    assert builds.run(built, lambdas=lambdas).error.startswith("lambdas/shorten/handler.py is missing")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +59,7 @@ def test_an_engine_without_http_apis_is_said_to_need_a_licence_and_any_other_501
         return Reply(501, code, message) if request.path.startswith(path) else None
 
     with proxy(bare.engine, incomplete) as engine:
-        error = builds.run(bare, engine=engine).error
+        error = builds.run(bare, builds.FEW, engine=engine).error
     assert said in error
     if said == OTHER:
         assert error.startswith(OTHER)
@@ -108,12 +89,6 @@ def test_an_engine_that_dies_while_it_starts_shows_its_last_words(project: Proje
     assert "99-die.sh" in done.stderr
 
 
-def test_a_second_engine_on_the_same_state_is_refused(built: Project) -> None:
-    done = built.run("scripts/up.sh", HOST_PORT="1")
-    assert done.returncode == 1
-    assert "is running on port" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
@@ -137,6 +112,25 @@ def test_a_setting_that_cannot_be_used_is_named_with_what_can(name: str, value: 
 
 def test_up_says_which_setting_cannot_be_used_in_one_line(project: Project) -> None:
     assert failure(project.run("scripts/up.sh", HOST_PORT="abc")).startswith("error: HOST_PORT is ")
+
+
+def test_a_syntax_error_leaves_what_is_up_alone(built: Project) -> None:
+    handler = built.folder / "lambdas/redirect/handler.py"
+    source = handler.read_text()
+    handler.write_text("def broken(:\n")
+    try:
+        done = built.run("scripts/up.sh")
+    finally:
+        handler.write_text(source)
+    assert done.returncode == 1
+    assert "lambdas/redirect/handler.py, line 1" in done.stderr
+    assert built.stack.follow("unknown").json() == {"error": "not found"}
+    assert sorted(path.name for path in built.outputs.iterdir()) == ["api_id", "api_url"]
+
+
+def test_a_missing_function_is_named(built: Project, lambdas: Path) -> None:
+    (lambdas / "shorten/handler.py").unlink()
+    assert builds.run(built, lambdas=lambdas).error.startswith("lambdas/shorten/handler.py is missing")
 
 
 def test_a_disk_that_takes_no_more_leaves_nothing_half_written(built: Project) -> None:

@@ -9,17 +9,17 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from botocore.retries.standard import ExponentialBackoff
 
 import builds
+from builds import FEW
 from engine_proxy import Drop, Reply, Request, proxy
 from project import Project
-from stack.definition import DEFINITION
 
-API_ID = DEFINITION.api_id
-
-FUNCTIONS = [DEFINITION.function_name(function) for function in DEFINITION.functions]
-ROUTED = [function for function in DEFINITION.functions if function.routes]
-INVOKED = [*(DEFINITION.function_name(function) for function in ROUTED), DEFINITION.authorizer.function]
+API_ID = FEW.api_id
+FUNCTIONS = [FEW.function_name(function) for function in FEW.functions]
+ROUTED = [function for function in FEW.functions if function.routes]
+INVOKED = [*(FEW.function_name(function) for function in ROUTED), FEW.authorizer.function]
 # Every call of a build from nothing, with names for the IDs in them.
 OPERATIONS = [
     "GetCallerIdentity",
@@ -57,7 +57,6 @@ OPERATIONS = [
     "POST /v2/apis/API/stages",
     "POST /_aws/execute-api/API/dev/shorten",
     "GET /_aws/execute-api/API/dev/r/__deployment-probe__",
-    "GET /_aws/execute-api/API/dev/links",
     "DeleteItem",
 ]
 # The calls that create something, each of which may meet another build.
@@ -85,7 +84,7 @@ STEADY = ("CreateTable", "POST /v2/apis/API/routes")  # the rest are for --searc
 
 
 def name_of(request: Request) -> str:
-    named = re.sub(rf"/{DEFINITION.api_id}\b", "/API", request.operation)
+    named = re.sub(rf"/{API_ID}\b", "/API", request.operation)
     return re.sub(r"/(integrations|authorizers)/\w+$", r"/\1/ID", named)
 
 
@@ -108,18 +107,18 @@ class Through:
             return self._fault(name, before)
 
         with proxy(self.project.engine, fault) as engine:
-            return builds.run(self.project, engine=engine)
+            return builds.run(self.project, FEW, engine=engine)
 
 
 def assert_one_stack(project: Project) -> None:
-    """One of each, and it answers."""
+    """Assert that there is one of each, and that it answers."""
     assert sorted(path.name for path in project.outputs.iterdir()) == ["api_id", "api_url"]
-    stack = project.stack.__class__(f"{project.engine}/_aws/execute-api/{DEFINITION.api_id}/dev")
+    stack = project.stack.__class__(f"{project.engine}/_aws/execute-api/{API_ID}/dev")
     gateway = stack.client("apigatewayv2")
     assert [api["ApiId"] for api in gateway.get_apis()["Items"]] == [API_ID]
     assert len(gateway.get_integrations(ApiId=API_ID)["Items"]) == len(ROUTED)
     assert len(gateway.get_authorizers(ApiId=API_ID)["Items"]) == 1
-    assert len(gateway.get_routes(ApiId=API_ID)["Items"]) == len(DEFINITION.routes)
+    assert len(gateway.get_routes(ApiId=API_ID)["Items"]) == len(FEW.routes)
     assert stack.client("dynamodb").scan(TableName="shortlinks")["Items"] == []
     code = stack.shorten({"long_url": "https://example.com/"}).json()["code"]
     assert stack.follow(code).status_code == 302
@@ -158,6 +157,13 @@ def mixed() -> Callable[[], Reply | None]:
     return lambda: next(turns)()
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the SDK try again at once, and the build look at an index often."""
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.01)
+    monkeypatch.setattr("stack.deploy.resources.table.LOOK_EVERY", 0.1)
+
+
 @pytest.mark.parametrize(
     "fault",
     [lose_answer, *(pytest.param(one, marks=pytest.mark.search) for one in (mixed(), *FAULTS, answer_late))],
@@ -174,11 +180,11 @@ def test_a_fault_at_the_first_call_of_every_operation_is_overcome(
 
 
 @pytest.mark.parametrize("fault", [lose_answer, *(pytest.param(one, marks=pytest.mark.search) for one in FAULTS)])
-def test_a_fault_while_a_table_gets_its_index_is_overcome(built: Project, fault: Callable[[], Reply | None]) -> None:
-    dynamodb = built.stack.client("dynamodb")
+def test_a_fault_while_a_table_gets_its_index_is_overcome(few: Project, fault: Callable[[], Reply | None]) -> None:
+    dynamodb = few.stack.client("dynamodb")
     deletion = [{"Delete": {"IndexName": "by-owner"}}]
     dynamodb.update_table(TableName="shortlinks", GlobalSecondaryIndexUpdates=deletion)
-    done = Through(built, lambda name, before: fault() if name == "UpdateTable" and before == 0 else None).build()
+    done = Through(few, lambda name, before: fault() if name == "UpdateTable" and before == 0 else None).build()
     assert not done.error, done
     (index,) = dynamodb.describe_table(TableName="shortlinks")["Table"]["GlobalSecondaryIndexes"]
     assert (index["IndexName"], index["IndexStatus"]) == ("by-owner", "ACTIVE")
@@ -195,7 +201,7 @@ def test_an_operation_that_is_refused_stops_the_build_and_the_next_run_converges
         assert done.error, operation
         assert "\n" not in done.error
         assert list(bare.outputs.iterdir()) == []
-    builds.succeed(bare)
+    builds.succeed(bare, FEW)
     assert_one_stack(bare)
 
 
@@ -206,16 +212,16 @@ def test_an_operation_that_is_refused_stops_the_build_and_the_next_run_converges
 def test_a_steady_conflict_ends_in_one_line_and_the_next_run_converges(
     bare: Project, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
-    monkeypatch.setattr("stack.deploy.steps.CONFLICT_TIMEOUT", 5)
+    monkeypatch.setattr("stack.deploy.steps.CONFLICT_TIMEOUT", 1)
     named, code = CREATIONS[operation]
     conflict = Reply(400 if code == "ResourceInUseException" else 409, code, "by another build")
     through = Through(bare, lambda name, _: conflict if name == operation else None)
     error = through.build().error
     assert error.startswith(named), error
-    assert " was in conflict with another change for 5 s: make sure that no other build is running" in error
+    assert " was in conflict with another change for 1 s: make sure that no other build is running" in error
     assert "\n" not in error
     assert 2 <= through.seen[operation] <= 60
-    builds.succeed(bare)
+    builds.succeed(bare, FEW)
     assert_one_stack(bare)
 
 

@@ -27,14 +27,13 @@ CALLS = [
     "POST /v2/apis/API/authorizers",
     "POST /v2/apis/API/routes",
     "POST /v2/apis/API/stages",
-    *(f"POST /2015-03-31/functions/{name}/policy" for name in ("shorten", "redirect", "links", "authorizer")),
+    *(f"POST /2015-03-31/functions/{name}/policy" for name in ("shorten", "redirect", "authorizer")),
     "POST /_aws/execute-api/API/dev/shorten",
     "GET /_aws/execute-api/API/dev/r/__deployment-probe__",
-    "GET /_aws/execute-api/API/dev/links",
 ]
-ENDS = {"cleanly": lambda project: project.down(), "by kill": lambda project: project.kill()}
-SOME = [("POST /2015-03-31/functions", "by kill"), ("POST /v2/apis/API/routes", "cleanly")]
-REST = [(call, how) for call in CALLS for how in ENDS if (call, how) not in SOME]
+ENDS: dict[str, Callable[[Project], None]] = {"cleanly": builds.stop, "by kill": Project.kill}
+# In the order of a build, so that the second is met on what the first has left; --search meets each from nothing.
+SOME = (("POST /2015-03-31/functions", "by kill"), ("POST /v2/apis/API/routes", "cleanly"))
 OF_TABLES = ("CreateTable", "UpdateTimeToLive")
 LINK = {"long_url": "https://example.com/", "code": "kept"}
 
@@ -60,38 +59,45 @@ def build_until(project: Project, call: str, end: Callable[[Project], None]) -> 
         return body
 
     with proxy(project.engine, fault, after) as engine:
-        done = builds.run(project, engine=engine, attempts=1)
+        done = builds.run(project, builds.FEW, engine=engine, attempts=1)
     assert over.is_set(), f"no call of {call}"
     assert done.error, done
 
 
 @pytest.mark.parametrize(
-    ("call", "how"), [*SOME, *(pytest.param(call, how, marks=pytest.mark.search) for call, how in REST)]
+    "ends",
+    [
+        pytest.param(SOME, id="one after the other"),
+        *(pytest.param(((call, how),), id=f"{call} {how}", marks=pytest.mark.search) for call in CALLS for how in ENDS),
+    ],
 )
-def test_a_stop_during_the_build_is_overcome_by_the_next_start(bare: Project, call: str, how: str) -> None:
-    builds.succeed(bare)
-    before = bare.stack
+def test_stops_during_the_build_are_overcome_by_the_next_start(few: Project, ends: tuple[tuple[str, str], ...]) -> None:
+    before = few.stack
     before.shorten(LINK)
     before.follow("kept")
-    builds.remove(bare, with_tables=call in OF_TABLES)
-    build_until(bare, call, ENDS[how])
-    if how == "cleanly":
-        assert list(bare.outputs.iterdir()) == []
-        damage(bare)
-    stack = bare.up()
+    without_tables = any(call in OF_TABLES for call, _ in ends)
+    builds.remove(few, builds.FEW, with_tables=without_tables)
+    for call, how in ends:
+        build_until(few, call, ENDS[how])
+        if how == "cleanly":
+            assert list(few.outputs.iterdir()) == []
+            damage(few)
+        builds.start(few)
+    builds.succeed(few, builds.FEW)
+    stack = few.stack
     assert stack.url == before.url
-    if call not in OF_TABLES:
+    if not without_tables:
         assert stack.clicks("kept") == 1
         assert stack.follow("kept").headers["location"] == LINK["long_url"]
     code = stack.shorten({"long_url": "https://example.com/"}).json()["code"]
     assert stack.follow(code).status_code == 302
-    functions = aws(bare.engine, "lambda").list_functions()["Functions"]
+    functions = aws(few.engine, "lambda").list_functions()["Functions"]
     assert {one["State"] for one in functions} == {"Active"}
-    again = builds.succeed(bare)
+    again = builds.succeed(few, builds.FEW)
     assert not again.changes("created") | again.changes("updated") | again.changes("removed")
     if how == "cleanly":  # what was lost has been deployed again, and is saved
-        bare.down()
-        saved = {path.stem for path in archives(bare) if zipfile.is_zipfile(path)}
+        builds.stop(few)
+        saved = {path.stem for path in archives(few) if zipfile.is_zipfile(path)}
         assert {base64.b64decode(one["CodeSha256"]).hex() for one in functions} <= saved
 
 
@@ -114,7 +120,7 @@ def damage(project: Project) -> None:
 
 @pytest.mark.parametrize("how", ["nudged by an update", "made anew"])
 def test_functions_that_stay_pending_become_active_again(
-    built: Project, monkeypatch: pytest.MonkeyPatch, how: str
+    few: Project, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     stuck, name = threading.Event(), "redirect"
     stuck.set()
@@ -136,10 +142,10 @@ def test_functions_that_stay_pending_become_active_again(
             return json.dumps(found).encode()
         return body
 
-    monkeypatch.setattr("stack.deploy.resources.function.ACTIVE_TIMEOUT", 5)
-    with proxy(built.engine, fault, after) as engine:
-        done = builds.run(built, engine=engine)
+    monkeypatch.setattr("stack.deploy.resources.function.ACTIVE_TIMEOUT", 1)
+    with proxy(few.engine, fault, after) as engine:
+        done = builds.run(few, builds.FEW, engine=engine)
     assert not done.error, done
     assert not stuck.is_set()
     assert ("function", name) in done.changes("updated")
-    assert built.stack.follow("unknown").status_code == 404
+    assert few.stack.follow("unknown").status_code == 404

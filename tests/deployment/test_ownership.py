@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import builds
+from builds import FEW
 from project import CHECKOUT, Project, Stack
-from stack.definition import DEFINITION
 from stack.deploy import mark, package
 
 TRUST = json.dumps(
@@ -26,12 +26,12 @@ LINK = {
     "owner_id": {"S": "user-1"},
     "click_count": {"N": "7"},
 }
-ROLE = DEFINITION.role_name(DEFINITION.functions[0], "us-east-1")
+ROLE = FEW.role_name(FEW.functions[0], "us-east-1")
 Client = Callable[[str], Any]
 
 
 def clients(project: Project) -> Client:
-    return Stack(f"{project.engine}/_aws/execute-api/{DEFINITION.api_id}/dev").client
+    return Stack(f"{project.engine}/_aws/execute-api/{FEW.api_id}/dev").client
 
 
 def make_table(client: Client, key: str = "code") -> None:
@@ -78,8 +78,8 @@ STRANGERS: dict[str, Callable[[Client], None]] = {
     "function redirect": lambda client: make_function(client, "redirect"),
     f"role {ROLE}": make_role,
     "API shortener (": make_api,
-    f"API theirs ({DEFINITION.api_id})": lambda client: make_api(
-        client, Name="theirs", Tags={"ms-custom-id": DEFINITION.api_id, "made-by": "somebody"}
+    f"API theirs ({FEW.api_id})": lambda client: make_api(
+        client, Name="theirs", Tags={"ms-custom-id": FEW.api_id, "made-by": "somebody"}
     ),
 }
 
@@ -110,7 +110,7 @@ def test_a_strangers_resource_is_refused_in_one_line_and_left_as_it_is(bare: Pro
     client = clients(bare)
     STRANGERS[named](client)
     (before,) = [kind for kind in everything(client) if kind and kind != [{}]][:1]
-    done = builds.run(bare)
+    done = builds.run(bare, FEW)
     assert done.error.startswith(named), done
     assert done.error.endswith(
         "exists, and this stack did not make it: rename or delete it, or set NAME_PREFIX to build the stack under "
@@ -125,62 +125,62 @@ def test_a_prefixed_stack_is_built_beside_strangers_resources(bare: Project) -> 
     for make in STRANGERS.values():
         make(client)
     before = [one for kind in everything(client) for one in kind if one != {}]
-    builds.succeed(bare, NAME_PREFIX="team-")
+    builds.succeed(bare, FEW, NAME_PREFIX="team-")
     after = [one for kind in everything(client) for one in kind]
     assert [one for one in before if one not in after] == []
 
 
-def test_a_strangers_function_stops_the_next_build_before_anything_is_touched(spoilt: Project) -> None:
-    client = clients(spoilt)("lambda")
+def test_a_strangers_function_stops_the_next_build_before_anything_is_touched(few: Project) -> None:
+    client = clients(few)("lambda")
     arn = client.get_function_configuration(FunctionName="redirect")["FunctionArn"]
     client.untag_resource(Resource=arn, TagKeys=list(client.list_tags(Resource=arn)["Tags"]))
     client.update_function_configuration(FunctionName="redirect", Description="somebody's")
     client.get_waiter("function_updated_v2").wait(FunctionName="redirect", WaiterConfig={"Delay": 0.1})
-    before = everything(clients(spoilt))
-    done = builds.run(spoilt, settings={"AUTHORIZER_TTL": "60"})
+    before = everything(clients(few))
+    done = builds.run(few, FEW, settings={"AUTHORIZER_TTL": "60"})
     assert done.error.startswith("function redirect exists, and this stack did not make it"), done
-    assert everything(clients(spoilt)) == before
-    assert spoilt.stack.follow("unknown").json() == {"error": "not found"}
+    assert everything(clients(few)) == before
+    assert few.stack.follow("unknown").json() == {"error": "not found"}
 
 
-def test_what_somebody_made_in_and_beside_the_stack_is_never_taken_or_removed(spoilt: Project) -> None:
-    client = clients(spoilt)
+def test_what_somebody_made_in_and_beside_the_stack_is_never_taken_or_removed(few: Project) -> None:
+    client = clients(few)
     make_function(client, "theirs")  # with our description, but without our mark
     client("iam").create_role(RoleName="shortener-theirs-us-east-1", AssumeRolePolicyDocument=TRUST)
     client("iam").create_role(RoleName=mark.EARLIER_ROLE, AssumeRolePolicyDocument=TRUST)
-    client("apigatewayv2").create_route(ApiId=DEFINITION.api_id, RouteKey="GET /theirs")
+    client("apigatewayv2").create_route(ApiId=FEW.api_id, RouteKey="GET /theirs")
     client("apigatewayv2").create_integration(
-        ApiId=DEFINITION.api_id,
+        ApiId=FEW.api_id,
         IntegrationType="AWS_PROXY",
         IntegrationUri=f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:redirect",
     )
     before = everything(client)
-    done = builds.succeed(spoilt)
+    done = builds.succeed(few, FEW)
     assert not done.changes("removed")
     assert everything(client) == before
 
     make_route(client)
-    assert builds.run(spoilt).error.startswith("route GET /r/{code} exists, and this stack did not make it")
+    assert builds.run(few, FEW).error.startswith("route GET /r/{code} exists, and this stack did not make it")
     (route,) = [
         one
-        for one in client("apigatewayv2").get_routes(ApiId=DEFINITION.api_id)["Items"]
+        for one in client("apigatewayv2").get_routes(ApiId=FEW.api_id)["Items"]
         if one["RouteKey"] == "GET /r/{code}"
     ]
     assert route["Target"] == "integrations/theirs"
 
 
-def test_a_prefixed_stack_stands_beside_the_other_and_each_build_leaves_the_other_alone(spoilt: Project) -> None:
-    url = spoilt.stack.url
-    prefixed = builds.succeed(spoilt, NAME_PREFIX="team-")
+def test_a_prefixed_stack_stands_beside_the_other_and_each_build_leaves_the_other_alone(few: Project) -> None:
+    url = few.stack.url
+    prefixed = builds.succeed(few, FEW, NAME_PREFIX="team-")
     assert ("function", "team-redirect") in prefixed.changes("created")
     assert not prefixed.changes("removed")
-    team = spoilt.stack
+    team = few.stack
     assert team.url != url
     code = team.shorten({"long_url": "https://example.com/"}).json()["code"]
     assert team.follow(code).status_code == 302
     assert [item["code"]["S"] for item in team.client("dynamodb").scan(TableName="team-shortlinks")["Items"]] == [code]
     assert Stack(url).follow(code).status_code == 404
-    again = builds.succeed(spoilt)
+    again = builds.succeed(few, FEW)
     assert not again.changes("created") | again.changes("updated") | again.changes("removed")
     assert team.follow(code).status_code == 302
 
@@ -224,18 +224,18 @@ def make_earlier_stack(client: Client, description: str, operations: bool) -> No
         )
         for key in keys:
             made = gateway.create_integration(
-                ApiId=DEFINITION.api_id,
+                ApiId=FEW.api_id,
                 IntegrationType="AWS_PROXY",
                 IntegrationUri=f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:{name}",
                 **({"Description": f"function {name}"} if operations else {}),
             )
             gateway.create_route(
-                ApiId=DEFINITION.api_id,
+                ApiId=FEW.api_id,
                 RouteKey=key,
                 Target=f"integrations/{made['IntegrationId']}",
                 **({"OperationName": key} if operations else {}),
             )
-    gateway.create_stage(ApiId=DEFINITION.api_id, StageName="dev", AutoDeploy=True)
+    gateway.create_stage(ApiId=FEW.api_id, StageName="dev", AutoDeploy=True)
 
 
 @pytest.mark.parametrize(("description", "operations"), [("part of shortener", True), ("", False)])
@@ -244,15 +244,15 @@ def test_a_stack_of_an_earlier_version_is_taken_over_with_its_links(
 ) -> None:
     client = clients(bare)
     make_earlier_stack(client, description, operations)
-    done = builds.succeed(bare)
+    done = builds.succeed(bare, FEW)
     removed = {("route", "GET /stats/{code}"), ("integration", "stats"), ("function", "stats")} if operations else set()
     assert done.changes("removed") == removed | {("role", mark.EARLIER_ROLE)}
     assert not done.changes("created") & {("table", "shortlinks"), ("API", "shortener"), ("function", "redirect")}
     stack = bare.stack
-    assert stack.api_id == DEFINITION.api_id
+    assert stack.api_id == FEW.api_id
     assert stack.follow("kept").status_code == 302
     assert stack.clicks("kept") == 8
-    again = builds.succeed(bare)
+    again = builds.succeed(bare, FEW)
     assert not again.changes("created") | again.changes("updated") | again.changes("removed")
 
 
@@ -260,7 +260,7 @@ def test_a_table_is_not_taken_for_an_earlier_versions_because_of_a_strangers_fun
     client = clients(bare)
     make_table(client)
     make_function(client, "redirect", Environment={"Variables": {"TABLE": "shortlinks"}})
-    assert builds.run(bare).error.startswith("table shortlinks exists, and this stack did not make it")
+    assert builds.run(bare, FEW).error.startswith("table shortlinks exists, and this stack did not make it")
 
 
 def test_a_table_of_ours_with_another_key_is_neither_used_nor_deleted(bare: Project) -> None:
@@ -269,7 +269,7 @@ def test_a_table_of_ours_with_another_key_is_neither_used_nor_deleted(bare: Proj
     arn = client("dynamodb").describe_table(TableName="shortlinks")["Table"]["TableArn"]
     tag = {"Key": mark.KEY, "Value": "shortener/us-east-1"}
     client("dynamodb").tag_resource(ResourceArn=arn, Tags=[tag])
-    assert builds.run(bare).error == (
+    assert builds.run(bare, FEW).error == (
         "table shortlinks has the key id, and the stack needs code (a string): "
         "keep what you need of it, delete it, and build again"
     )

@@ -2,54 +2,48 @@
 
 from pathlib import Path
 
+import builds
 from project import Project
 
 LINK = {"long_url": "https://example.com/", "code": "kept"}
 
 
 def test_two_stacks_run_side_by_side_and_a_wipe_keeps_the_url_of_one_and_nothing_of_the_other(
-    built: Project, tmp_path: Path
+    few: Project, tmp_path: Path
 ) -> None:
-    other = Project.at(built.folder, tmp_path)
-    handler = built.folder / "lambdas/redirect/handler.py"
-    source = handler.read_text()
+    other = Project.at(few.folder, tmp_path)
     try:
-        before = other.up()
+        builds.start(other)
+        builds.succeed(other, builds.FEW)
+        before = other.stack
         before.shorten(LINK)
-        assert built.stack.follow("kept").status_code == 404
+        assert few.stack.follow("kept").status_code == 404
         other.down("--wipe")
         assert not (other.outputs / "api_id").exists()
+        assert few.stack.follow("kept").status_code == 404
 
-        handler.write_text(f"{source}\ndef broken(:\n")
-        done = other.run("scripts/up.sh", PERSIST="0")
-        assert done.returncode == 1
-        lines = source.count("\n") + 2
-        assert f"error: lambdas/redirect/handler.py, line {lines}: invalid syntax\n" in done.stdout + done.stderr
-        assert "Traceback" not in done.stdout + done.stderr
-        assert list(other.outputs.iterdir()) == []
-        assert built.stack.follow("kept").status_code == 404
-
-        handler.write_text(source)
-        after = other.up()
+        other.settings["PERSIST"] = "0"
+        builds.start(other)
+        builds.succeed(other, builds.FEW)
+        after = other.stack
         assert after.url == before.url
         assert after.follow("kept").status_code == 404
         assert after.shorten(LINK).status_code == 201
-        other.down()
-        assert not list(other.state.glob("data/*dynamodb*"))  # without PERSIST
-        assert built.stack.follow("kept").status_code == 404
+        builds.stop(other)
+        assert not list(other.state.glob("data/*dynamodb*"))
+        assert few.stack.follow("kept").status_code == 404
     finally:
-        handler.write_text(source)
-        other.discard()
+        builds.discard(other)
 
 
-def test_up_brings_a_running_stack_up_to_date_and_says_what_has_changed(spoilt: Project) -> None:
-    stack = spoilt.stack
+def test_up_brings_a_running_stack_up_to_date_and_says_what_has_changed(shrunk: Project) -> None:
+    stack = shrunk.stack
     stack.shorten(LINK)
-    handler = spoilt.folder / "lambdas/redirect/handler.py"
+    handler = shrunk.folder / "lambdas/redirect/handler.py"
     source = handler.read_text()
     handler.write_text(source.replace('"no-store"', '"no-store, private"'))
     try:
-        printed = spoilt.check("scripts/up.sh", JWT_SECRET="another-secret-of-at-least-32-bytes")
+        printed = shrunk.check("scripts/up.sh", JWT_SECRET="another-secret-of-at-least-32-bytes")
         changed = {tuple(line.split()[:3]) for line in printed.splitlines() if " updated " in line}
         assert changed == {("function", "redirect", "updated"), ("function", "authorizer", "updated")}
         assert stack.follow("kept").headers["cache-control"] == "no-store, private"

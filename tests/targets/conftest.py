@@ -9,5 +9,6 @@ from listener import Listener, listener
 
 @pytest.fixture
 def elsewhere() -> Iterator[Listener]:
+    """Yield a server that no request must reach."""
     with listener() as listening:
         yield listening

@@ -26,7 +26,7 @@ HOMES = {
 
 
 def at_home(home: Path, files: dict[str, str], elsewhere: Listener) -> dict[str, str]:
-    """Write the files of ~/.aws under ``home``; the variable that makes it the home folder."""
+    """Write the files of ~/.aws under ``home``; return the variable that makes it the home folder."""
     for name, text in files.items():
         path = home / ".aws" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,29 +1,32 @@
 """scripts/deploy.sh: the plan and the question, its settings, secret and outputs, and what it says of failures."""
 
 import contextlib
+import functools
 import io
 import os
 import pty
 import re
 import secrets
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import httpx
 import pytest
 
+import builds
 import wheels
 from engine_proxy import Drop, Reply, Request, proxy
 from listener import listener
 from project import CHECKOUT, TLS, Project, Stack, aws, free_port
 from stack import dotenv
+from stack.aws import OPTIONS, Aws, Local, Remote
 from stack.commands import deploy
-from stack.definition import DEFINITION
 from stack.deploy.steps import Steps
 from stack.errors import DeployError
+from stack.model import Function, Route
 from stack.settings import Settings
 
 SECRET = secrets.token_hex(32)
@@ -34,6 +37,16 @@ ACCOUNT = {
 }
 COGNITO = {"IDENTITY_PROVIDER": "cognito"}
 AWS = ("--aws", "--account", "000000000000", "--region", "us-east-1")
+
+
+def made_once(services: tuple[str, ...], target: Local | Remote, only_look: bool = False) -> Aws:
+    """Return clients that are made once for each environment, for tests of what is done with them."""
+    return made(services, target, only_look, frozenset(os.environ.items()))
+
+
+@functools.cache
+def made(services: tuple[str, ...], target: Local | Remote, only_look: bool, _: frozenset[tuple[str, str]]) -> Aws:
+    return Aws(services, target, only_look)
 
 
 @dataclass
@@ -66,7 +79,11 @@ class Deployer:
         return done.stdout
 
     def run(
-        self, arguments: Sequence[str], changes: Mapping[str, str | None], typed: IO[str] | None = None
+        self,
+        arguments: Sequence[str],
+        changes: Mapping[str, str | None],
+        typed: IO[str] | None = None,
+        make_clients: Callable[..., Aws] = Aws,
     ) -> tuple[str, str]:
         """Run it in this process, which takes a tenth of the time; return what it printed, and its error."""
         printed, error = io.StringIO(), ""
@@ -81,6 +98,7 @@ class Deployer:
             patch.setattr("sys.stdin", typed or entered.enter_context(Path(os.devnull).open()))
             patch.setattr(Settings, "lambdas", self.project.folder / "lambdas")
             patch.setattr(Steps, "ended", [])
+            patch.setattr(deploy, "Aws", make_clients)
             entered.enter_context(contextlib.redirect_stdout(printed))
             try:
                 deploy.main()
@@ -91,7 +109,7 @@ class Deployer:
 
     def done(self, *arguments: str, **changes: str | None) -> str:
         """Return what it printed; it must succeed."""
-        printed, error = self.run(arguments, changes)
+        printed, error = self.run(arguments, changes, make_clients=made_once)
         assert not error, printed + error
         return printed
 
@@ -107,12 +125,13 @@ class Deployer:
         with os.fdopen(user, "w") as typing, os.fdopen(terminal) as typed:
             typing.write("".join(f"{line}\n" for line in lines))
             typing.flush()
-            return self.run(arguments, {}, typed)
+            return self.run(arguments, {}, typed, made_once)
 
 
 @pytest.fixture
-def deployer(tmp_path: Path) -> Deployer:
-    """Somebody with an empty home folder and nothing running."""
+def deployer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployer:
+    """Return somebody with an empty home folder and nothing running, who deploys a few functions."""
+    monkeypatch.setattr("stack.definition.DEFINITION", builds.FEW)
     home = tmp_path / "home"
     home.mkdir()
     project = Project.copy(tmp_path)
@@ -122,29 +141,28 @@ def deployer(tmp_path: Path) -> Deployer:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """An engine for others to deploy to, which has a stack of its own."""
-    with Project.standing(tmp_path_factory.mktemp("engine")) as project:
+    """Yield an engine for others to deploy to, which has a stack of its own."""
+    with builds.engine_of(Project.copy(tmp_path_factory.mktemp("engine"))) as project:
+        builds.succeed(project, builds.FEW)
         yield project
 
 
-def test_a_build_elsewhere_installs_the_packages_that_functions_ask_for(deployer: Deployer, engine: Project) -> None:
-    folder = deployer.project.folder / "lambdas/probe"
-    folder.mkdir()
-    (folder / "handler.py").write_text(
+PROBE = Function("probe", (Route("GET /probe"),))  # with a package
+
+
+def test_a_build_elsewhere_with_its_packages_and_its_removal(
+    deployer: Deployer, engine: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = deployer.project.folder / "lambdas/probe"
+    probe.mkdir()
+    (probe / "handler.py").write_text(
         "import measures\nhandler = lambda *_: {'statusCode': 200, 'body': measures.SIZE}\n"
     )
-    (folder / "requirements.txt").write_text("measures\n")
-    deployer.project.define('        Function("probe", (Route("GET /probe"),)),\n')
+    (probe / "requirements.txt").write_text("measures\n")
     wheels.make(deployer.home / "index", "measures", {"measures.py": "SIZE = '1'\n"})
-    elsewhere = ("--endpoint-url", engine.engine, "--yes")
-    printed = deployer.scripted(*elsewhere, NAME_PREFIX="far-", **wheels.only(deployer.home / "index"))
-    assert "==> installing lambdas/probe/requirements.txt for Python 3." in printed
-    url = re.findall(r"==> ready: (http\S+)", printed)[-1]
-    assert httpx.get(f"{url}/probe", verify=TLS).text == "1"
-    deployer.done("remove", *elsewhere, "--with-table", NAME_PREFIX="far-")
-
-
-def test_a_build_elsewhere_and_its_removal(deployer: Deployer, engine: Project) -> None:
+    builds.shrink(deployer.project, 'Function("probe", (Route("GET /probe"),))')  # for the script; and here:
+    functions = (*builds.FEW.functions, PROBE)
+    monkeypatch.setattr("stack.definition.DEFINITION", replace(builds.FEW, functions=functions))
     (deployer.project.folder / ".env.local").write_text(f"JWT_SECRET={SECRET}\nNAME_PREFIX=far-\nAUTHORIZER_TTL=7\n")
     local = {"api_id": "local\n", "api_url": "http://127.0.0.1:4566/local\n"}
     for name, text in local.items():
@@ -152,18 +170,20 @@ def test_a_build_elsewhere_and_its_removal(deployer: Deployer, engine: Project) 
     elsewhere = ("--endpoint-url", engine.engine)
     folder = deployer.project.outputs / engine.engine.removeprefix("http://").replace(":", "-")
 
-    printed = deployer.scripted(*elsewhere, "--yes", JWT_SECRET=None)
+    printed = deployer.scripted(*elsewhere, "--yes", JWT_SECRET=None, **wheels.only(deployer.home / "index"))
+    assert "==> installing lambdas/probe/requirements.txt for Python 3." in printed
     assert f"build: account 000000000000, us-east-1, {engine.engine}\n" in printed
     assert re.search(r"^==> plan: \d+ to create$", printed, re.MULTILINE)
     stack = Stack((folder / "api_url").read_text().strip(), SECRET)
     assert f"==> ready: {stack.url}" in printed
     assert (folder / "api_id").read_text() == f"{stack.api_id}\n"
     assert stack.shorten({"long_url": "https://example.com/", "code": "far"}).status_code == 201
+    assert httpx.get(f"{stack.url}/probe", verify=TLS).text == "1"
     (authorizer,) = stack.client("apigatewayv2").get_authorizers(ApiId=stack.api_id)["Items"]
     assert authorizer["AuthorizerResultTtlInSeconds"] == 7
     assert "==> plan: nothing to change\n" in deployer.done(*elsewhere, "--plan", JWT_SECRET=None)
 
-    assert f"==> plan: {3 * len(DEFINITION.functions) + 1} to remove\n" in deployer.done("remove", *elsewhere, "--plan")
+    assert f"==> plan: {3 * len(functions) + 1} to remove\n" in deployer.done("remove", *elsewhere, "--plan")
     assert stack.follow("far").status_code == 302
     assert "its tables stay" in deployer.done("remove", *elsewhere, "--yes")
     assert stack.follow("far").status_code == 404
@@ -171,7 +191,6 @@ def test_a_build_elsewhere_and_its_removal(deployer: Deployer, engine: Project) 
     assert {path.name: path.read_text() for path in deployer.project.outputs.iterdir()} == local
     assert "==> plan: 1 to remove\n" in deployer.done("remove", *elsewhere, "--with-table", "--yes")
     assert engine.stack.client("dynamodb").list_tables()["TableNames"] == ["shortlinks"]
-    assert "==> plan: nothing to change\n" in deployer.done("remove", *elsewhere, "--with-table", "--yes")
 
 
 def test_it_asks_before_it_removes_the_local_stack_and_withdraws_its_outputs(
@@ -192,7 +211,7 @@ def test_it_asks_before_it_removes_the_local_stack_and_withdraws_its_outputs(
     assert not error, printed
     assert aws(engine.engine, "dynamodb").list_tables()["TableNames"] == []
     assert not list(engine.outputs.iterdir())
-    assert engine.up().shorten({"long_url": "https://example.com/"}).status_code == 201
+    builds.succeed(engine, builds.FEW)
 
 
 def test_without_a_terminal_it_does_not_go_ahead(deployer: Deployer) -> None:
@@ -391,7 +410,10 @@ PROFILES = {
 }
 
 
-def test_every_environment_that_the_sdk_cannot_use_ends_in_one_line(deployer: Deployer, engine: Project) -> None:
+def test_every_environment_that_the_sdk_cannot_use_ends_in_one_line(
+    deployer: Deployer, engine: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OPTIONS, "retries", {"total_max_attempts": 1})  # the others take 10 s, and end as the first
     (deployer.home / "broken").write_text("[default\n")
     for case, (changes, said) in ENVIRONMENTS.items():
         filled = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+import builds
 from engine_proxy import Reply, Request, proxy
 from listener import Listener
 from project import Project, free_port
@@ -75,9 +76,17 @@ SETTINGS = {name: value for name, value in VARIABLES.items() if name != "AWS_DEF
 TABLE = DEFINITION.table_name("shortlinks")
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Yield a project whose engine has a stack."""
+    with builds.engine_of(Project.copy(tmp_path_factory.mktemp("built"))) as project:
+        builds.succeed(project, builds.FEW)
+        yield project
+
+
 @pytest.fixture
 def filled(tmp_path: Path) -> Path:
-    """The folder with FILES."""
+    """Return the folder with FILES."""
     for name, text in FILES.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,20 +95,20 @@ def filled(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def seen(shared: Project) -> Iterator[tuple[int, list[Request]]]:
-    """The port of a real engine, and what it was asked."""
+def seen(built: Project) -> Iterator[tuple[int, list[Request]]]:
+    """Yield the port of a real engine, and what it was asked."""
     requests: list[Request] = []
 
     def record(request: Request) -> Reply | None:
         requests.append(request)
         return None
 
-    with proxy(shared.engine, record) as url:
+    with proxy(built.engine, record) as url:
         yield int(url.rsplit(":", 1)[1]), requests
 
 
 def ask_all(target: Local) -> None:
-    """Ask every service something that the engine of the shared stack alone can answer."""
+    """Ask every service something that the engine of the built stack alone can answer."""
     aws = Aws(SERVICES, target)
     assert aws["sts"].get_caller_identity()["Account"] == "000000000000"
     assert aws["dynamodb"].describe_table(TableName=TABLE)["Table"]["TableName"] == TABLE
@@ -110,7 +119,7 @@ def ask_all(target: Local) -> None:
 
 
 def assert_alone(requests: list[Request], elsewhere: Listener) -> None:
-    """The engine was asked by its own credentials, in the stack's region, and nobody else was."""
+    """Assert that the engine was asked by its own credentials, in the stack's region, and nobody else was."""
     signed = [one.headers["authorization"] for one in requests if "authorization" in one.headers]
     assert len(signed) >= len(SERVICES)
     assert all(re.search(r"Credential=test/\d+/us-east-1/", one) for one in signed)
@@ -147,13 +156,13 @@ def test_no_variable_leads_away(
     "kind", [pytest.param(kind, marks=[] if kind in ("syntax error", "models") else SEARCH) for kind in HOMES]
 )
 def test_nothing_in_the_home_folder_leads_away(
-    seen: tuple[int, list[Request]], elsewhere: Listener, shared: Project, tmp_path: Path, kind: str
+    seen: tuple[int, list[Request]], elsewhere: Listener, built: Project, tmp_path: Path, kind: str
 ) -> None:
     port, requests = seen
     home = at_home(tmp_path, HOMES[kind], elsewhere)
     done = subprocess.run(  # a new process, for some of the SDK's paths are those of the moment it is imported
         [
-            shared.folder / ".venv/bin/python",
+            built.folder / ".venv/bin/python",
             "-c",
             f"from stack.aws import Aws, Local\n"
             f"aws = Aws({SERVICES!r}, Local({port}, 'us-east-1'))\n"
@@ -162,8 +171,8 @@ def test_nothing_in_the_home_folder_leads_away(
             f"aws['lambda'].list_functions(); aws['iam'].list_roles()\n"
             f"aws['apigatewayv2'].get_apis(); aws['logs'].describe_log_groups()\n",
         ],
-        cwd=shared.folder,
-        env={**shared.environment, **home},
+        cwd=built.folder,
+        env={**built.environment, **home},
         capture_output=True,
         text=True,
     )
@@ -184,27 +193,27 @@ def test_the_listener_is_found_by_whoever_heeds_the_environment(
 
 
 def test_no_plain_request_goes_through_a_proxy(
-    monkeypatch: pytest.MonkeyPatch, shared: Project, elsewhere: Listener
+    monkeypatch: pytest.MonkeyPatch, built: Project, elsewhere: Listener
 ) -> None:
     for name in VARIABLES:
         if name.lower().endswith("_proxy"):
             monkeypatch.setenv(name, elsewhere.url)
-    assert http_client.request("GET", f"{shared.engine}/_localstack/health").status == 200
+    assert http_client.request("GET", f"{built.engine}/_localstack/health").status == 200
     assert elsewhere.connections == []
 
 
+@pytest.mark.search  # test_hostile_shell has environments of this kind, which lead nowhere
 def test_every_command_and_function_stays_on_the_engine(project: Project, elsewhere: Listener, filled: Path) -> None:
     project.settings |= {name: value.format(url=elsewhere.url, folder=filled) for name, value in SETTINGS.items()}
     project.settings |= at_home(filled, HOMES["syntax error"], elsewhere)
+    builds.shrink(project)
     stack = project.up()
     code = stack.shorten({"long_url": "https://example.com/"}).json()["code"]
     assert stack.follow(code).status_code == 302
-    built = project.deploy()
-    assert built.returncode == 0, built.stdout + built.stderr
     assert "state     healthy" in project.check("scripts/status.sh")
     with session(project, "scripts/logs.sh") as window:
         window.shows("POST /shorten")
-    with session(project, "scripts/dev.sh") as window:
+    with session(project, "scripts/dev.sh") as window:  # which deploys again
         window.shows("watching lambdas/")
     assert elsewhere.connections == []
 

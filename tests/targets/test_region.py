@@ -1,18 +1,16 @@
 """A region that is not the running stack's ends a build at once, in one line, and changes nothing."""
 
-import re
 from pathlib import Path
 
 import boto3
 import pytest
 
 import builds
-from engine.bare import Engine
-from project import Project
+from project import DEFAULTS, Project
 from stack.aws import Local
 from stack.definition import DEFINITION
+from stack.deploy import __main__ as deploy
 from stack.deploy import region
-from stack.errors import DeployError
 
 OTHER = "eu-west-1"
 LINE = (
@@ -21,39 +19,36 @@ LINE = (
 )
 
 
-def test_another_region_than_the_stacks_is_named_with_both_and_the_way_back_works(project: Project) -> None:
-    before = project.up()
-    done = project.run("scripts/up.sh", AWS_DEFAULT_REGION=OTHER)
-    assert done.returncode == 1
-    assert re.findall("^error: .*", done.stderr, re.MULTILINE)[0] == f"error: {LINE}"
-    assert "Traceback" not in done.stdout + done.stderr
-    assert project.stack == before  # still published
-    code = before.shorten({"long_url": "https://example.com/"}).json()["code"]
-    project.down()
-    done = project.run("scripts/up.sh", AWS_DEFAULT_REGION=OTHER)
-    assert done.returncode == 1
-    assert f"error: {LINE}" in done.stdout
-    assert tables_in(OTHER, project) == []
-    project.down()
-    assert project.up().follow(code).status_code == 302
+def test_another_region_than_the_stacks_is_named_with_both_until_the_engine_has_forgotten_the_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with builds.standing(tmp_path, builds.FEW) as project:
+        before = project.stack
+        code = before.shorten({"long_url": "https://example.com/"}).json()["code"]
+        here = {"GATEWAY_PORT": project.settings["HOST_PORT"], "AWS_DEFAULT_REGION": OTHER}
+        for name, value in {**DEFAULTS, **project.settings, **here}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("sys.argv", ["stack.deploy", "--local"])
+        assert deploy.main() == 1
+        assert capsys.readouterr() == ("", f"\nerror: {LINE}\n")
+        assert project.stack == before  # still published
 
+        builds.stop(project)
+        done = project.run("scripts/up.sh", AWS_DEFAULT_REGION=OTHER)
+        assert done.returncode == 1
+        assert f"error: {LINE}" in done.stdout
+        assert "Traceback" not in done.stdout + done.stderr
+        assert tables_in(OTHER, project) == []
+        region.check(Local(int(project.settings["HOST_PORT"]), "us-east-1"), DEFINITION)
+        builds.succeed(project, builds.FEW)
+        assert project.stack.follow(code).status_code == 302
 
-def test_an_engine_that_has_forgotten_the_stack_takes_any_region(tmp_path: Path) -> None:
-    (tmp_path / "engine").mkdir()
-    engine = Engine.fresh(tmp_path / "engine").start()
-    project = Project.copy(tmp_path, HOST_PORT=str(engine.port))
-    project.outputs.mkdir()
-    try:
-        builds.succeed(project)
-        with pytest.raises(DeployError, match=f"^{re.escape(LINE)}$"):
-            region.check(Local(engine.port, OTHER), DEFINITION)
         builds.empty(project)
-        region.check(Local(engine.port, OTHER), DEFINITION)
-        builds.succeed(project, AWS_DEFAULT_REGION=OTHER)
-        region.check(Local(engine.port, OTHER), DEFINITION)
+        target = Local(int(project.settings["HOST_PORT"]), OTHER)
+        region.check(target, DEFINITION)
+        builds.succeed(project, builds.FEW, AWS_DEFAULT_REGION=OTHER)
+        region.check(target, DEFINITION)
         assert tables_in(OTHER, project) == ["shortlinks"]
-    finally:
-        engine.kill()
 
 
 @pytest.mark.search

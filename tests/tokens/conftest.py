@@ -40,6 +40,7 @@ def authorizer_of(provider: Provider, **variables: str) -> Authorizer:
 
 @pytest.fixture
 def provider() -> Iterator[Provider]:
+    """Yield a provider that listens."""
     with running() as provider:
         yield provider
 

@@ -34,7 +34,9 @@ def private_key(name: str) -> rsa.RSAPrivateKey:
     p, q = (int(prime, 16) for prime in PRIMES[name])
     d = pow(65537, -1, (p - 1) * (q - 1))
     crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
-    return rsa.RSAPrivateNumbers(p, q, d, *crt, rsa.RSAPublicNumbers(65537, p * q)).private_key()
+    return rsa.RSAPrivateNumbers(p, q, d, *crt, rsa.RSAPublicNumbers(65537, p * q)).private_key(
+        unsafe_skip_rsa_key_validation=True  # which takes longer than all else that a test does with a key
+    )
 
 
 def unsigned(number: int) -> str:
@@ -57,7 +59,7 @@ def jwk(name: str, /, **changes: object) -> dict[str, object]:
 
 @dataclass
 class Provider:
-    """A provider. ``keys`` are published; ``answers`` are what a path answers in place of the right thing."""
+    """Be a provider. ``keys`` are published; ``answers`` are what a path answers in place of the right thing."""
 
     port: int
     keys: list[object] = field(default_factory=lambda: [jwk("key-1")])
@@ -174,6 +176,7 @@ def self_signed(path: Path) -> Path:
 
 @contextlib.contextmanager
 def running(certificate: Path | None = None) -> Iterator[Provider]:
+    """Yield a provider that listens."""
     provider = Provider(free_port(), certificate=certificate)
     provider.start()
     try:

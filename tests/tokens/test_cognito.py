@@ -11,6 +11,7 @@ import jwt
 import pytest
 
 import builds
+from builds import FEW
 from engine_proxy import Reply, Request, proxy
 from project import CHECKOUT, DEFAULTS, TLS, Project, Stack
 from stack.aws import Aws, Local
@@ -27,16 +28,14 @@ STEPS = {("user pool", NAME), ("pool client", NAME)}
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    project = Project.copy(tmp_path_factory.mktemp("cognito"), **COGNITO)
-    try:
-        project.up()
+    """Yield a stack that is up, of a few functions and a user pool."""
+    with builds.standing(tmp_path_factory.mktemp("cognito"), FEW, **COGNITO) as project:
         yield project
-    finally:
-        project.discard()
 
 
 @pytest.fixture
 def cognito(project: Project) -> Any:
+    """Return a client of the engine's Cognito."""
     return project.stack.client("cognito-idp")
 
 
@@ -80,7 +79,7 @@ def test_a_user_of_the_pool_shortens_links_which_are_the_users(project: Project)
 def test_the_pool_is_found_again_by_its_mark_and_a_second_build_changes_nothing(project: Project, cognito: Any) -> None:
     pool = pool_of(cognito)
     assert pool["UserPoolTags"] == {"shortener:stack": f"{NAME}/us-east-1"}
-    done = builds.run(project, settings=COGNITO)
+    done = builds.run(project, FEW, settings=COGNITO)
     assert (done.error, done.changes("unchanged") & STEPS) == ("", STEPS)
     assert not done.changes("created") | done.changes("updated")
     assert pool_of(cognito) == pool
@@ -101,7 +100,7 @@ def test_what_somebody_changed_is_restored_and_the_rest_is_kept(project: Project
         TokenValidityUnits={"AccessToken": "hours"},
         CallbackURLs=["https://example.com/"],
     )
-    done = builds.run(project, settings=COGNITO)
+    done = builds.run(project, FEW, settings=COGNITO)
     assert (done.error, done.changes("updated")) == ("", STEPS)
     pool, client = pool_of(cognito), client_of(cognito, pool_id)
     assert pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"] is True
@@ -116,7 +115,7 @@ def test_a_client_that_is_gone_is_made_again(project: Project, cognito: Any) -> 
     before = sign_in(project)
     cognito.delete_user_pool_client(UserPoolId=pool_id, ClientId=client_of(cognito, pool_id)["ClientId"])
     assert "run scripts/up.sh first" in project.run("scripts/sign-token.py").stderr
-    done = builds.run(project, settings=COGNITO)
+    done = builds.run(project, FEW, settings=COGNITO)
     assert (done.error, ("pool client", NAME) in done.changes("created")) == ("", True)
     assert post(project.stack, before).status_code == 403  # the audience is another
     assert post(project.stack, sign_in(project)).status_code == 201
@@ -167,6 +166,7 @@ def test_several_sign_ins_of_one_user_at_once_all_work(project: Project) -> None
 
 @pytest.mark.search
 def test_the_smoke_test_passes(project: Project) -> None:
+    builds.succeed(project)  # all of it
     assert "all as it should be" in project.check("scripts/smoke.sh")
 
 
@@ -183,12 +183,14 @@ def test_the_engine_listens_where_it_should_and_nowhere_else(project: Project) -
     assert listening == [int(project.settings["HOST_PORT"])]
 
 
-@pytest.mark.parametrize("end", [Project.kill, pytest.param(Project.down, marks=pytest.mark.search)])
+@pytest.mark.parametrize("end", [Project.kill, pytest.param(builds.stop, marks=pytest.mark.search)])
 def test_users_and_tokens_outlive_the_engine(project: Project, cognito: Any, end: Callable[[Project], None]) -> None:
     token = sign_in(project, f"user of {end.__name__}".replace(" ", "-"))
     pool_id, owner = pool_of(cognito)["Id"], post(project.stack, token).json()["owner_id"]
     end(project)
-    stack = project.up()
+    builds.start(project)
+    builds.succeed(project, FEW)
+    stack = project.stack
     assert pool_of(cognito)["Id"] == pool_id
     assert post(stack, token).json()["owner_id"] == owner
     again = sign_in(project, f"user of {end.__name__}".replace(" ", "-"))
@@ -198,7 +200,7 @@ def test_users_and_tokens_outlive_the_engine(project: Project, cognito: Any, end
 def test_a_pool_of_a_stranger_stops_the_build_and_is_left_alone(project: Project, cognito: Any) -> None:
     settings = {**COGNITO, "NAME_PREFIX": "their-"}
     stranger = cognito.create_user_pool(PoolName="their-shortener", UserPoolTags={"owner": "somebody"})["UserPool"]
-    done = builds.run(project, settings=settings)
+    done = builds.run(project, FEW, settings=settings)
     assert done.error.startswith("user pool their-shortener exists, and this stack did not make it")
     assert pool_of(cognito, "their-shortener")["UserPoolTags"] == stranger["UserPoolTags"]
     cognito.delete_user_pool(UserPoolId=stranger["Id"])
@@ -229,10 +231,10 @@ def test_what_makes_the_pool_removes_it(project: Project, cognito: Any) -> None:
 def test_back_to_the_secret_and_to_the_pool_again(project: Project, cognito: Any) -> None:
     pool_id = pool_of(cognito)["Id"]
     token = sign_in(project)
-    assert builds.run(project, settings={"IDENTITY_PROVIDER": ""}).error == ""
+    assert builds.run(project, FEW, settings={"IDENTITY_PROVIDER": ""}).error == ""
     assert post(project.stack, token).status_code == 403
     assert post(project.stack, project.stack.token()).status_code == 201
-    assert builds.run(project, settings=COGNITO).error == ""
+    assert builds.run(project, FEW, settings=COGNITO).error == ""
     assert post(project.stack, project.stack.token()).status_code == 403
     assert (post(project.stack, token).status_code, pool_of(cognito)["Id"]) == (201, pool_id)
 
@@ -261,12 +263,12 @@ def test_a_plan_says_what_a_build_then_does_and_the_page_names_every_right_on_co
             asked.add(name.removeprefix(prefix))
 
     other = {**COGNITO, "NAME_PREFIX": "rights-"}
-    definition = DEFINITION.prefixed("rights-")
+    definition = FEW.prefixed("rights-")
     planned = builds.plan(project, definition, **other)
     assert planned.changes("create") >= {("user pool", definition.stack_name), ("pool client", definition.stack_name)}
     assert [one for one in cognito.list_user_pools(MaxResults=60)["UserPools"] if "rights" in one["Name"]] == []
     with proxy(project.engine, note) as engine:
-        done = builds.run(project, engine=engine, settings=other)
+        done = builds.run(project, FEW, engine=engine, settings=other)
         assert (done.error, done.changes("created")) == ("", planned.changes("create"))
         again = builds.plan(project, definition, **other)
         assert (again.changes("create"), again.changes("update")) == (set(), set())
@@ -274,7 +276,7 @@ def test_a_plan_says_what_a_build_then_does_and_the_page_names_every_right_on_co
         client_id = client_of(cognito, pool_id)["ClientId"]
         cognito.update_user_pool(UserPoolId=pool_id, AdminCreateUserConfig={"AllowAdminCreateUserOnly": False})
         cognito.update_user_pool_client(UserPoolId=pool_id, ClientId=client_id, AccessTokenValidity=5)
-        assert builds.run(project, engine=engine, settings=other).error == ""
+        assert builds.run(project, FEW, engine=engine, settings=other).error == ""
         settings = Settings.from_environment({**DEFAULTS, **project.settings, **other})
         target = Local(int(engine.rsplit(":", 1)[1]), "us-east-1")
         with pytest.MonkeyPatch.context() as patch:
@@ -295,7 +297,7 @@ def test_an_engine_without_cognito_is_one_line(project: Project) -> None:
         return Reply(501, "InternalFailure", message) if target.startswith("AWSCognitoIdentityProvider") else None
 
     with proxy(project.engine, fault) as engine:
-        error = builds.run(project, engine=engine, attempts=1, settings=COGNITO).error
+        error = builds.run(project, FEW, engine=engine, attempts=1, settings=COGNITO).error
     assert error.startswith("this engine has no Cognito")
     assert "leave IDENTITY_PROVIDER empty" in error
 
@@ -307,7 +309,7 @@ def test_an_engine_that_cannot_sign_is_one_line(project: Project) -> None:
         return b'{"keys": [{"kty": "RSA", "n": "wJUEhGbA", "e": "AQAB"}]}' if "jwks.json" in request.path else body
 
     with proxy(project.engine, lambda _: None, without_keys) as engine:
-        error = builds.run(project, engine=engine, settings=COGNITO).error
+        error = builds.run(project, FEW, engine=engine, settings=COGNITO).error
     assert error.startswith("the engine signs no tokens")
     assert "run scripts/down.sh, then scripts/up.sh" in error
-    assert builds.run(project, settings=COGNITO).error == ""
+    assert builds.run(project, FEW, settings=COGNITO).error == ""

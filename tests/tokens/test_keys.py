@@ -173,10 +173,15 @@ def test_keys_end_when_the_clock_is_set_back(provider: Provider, authorizer: Aut
 
 @pytest.mark.parametrize("path", [DISCOVERY, KEYS])
 def test_a_provider_that_is_slow_is_not_waited_for(
-    provider: Provider, authorizer: Authorizer, path: str, capsys: pytest.CaptureFixture[str]
+    provider: Provider,
+    authorizer: Authorizer,
+    path: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(authorizer.function.modules["jwks"], "TIMEOUT", 0.3)
     provider.hangs(path)
-    assert reason(authorizer, provider.token(NOW), capsys) == "no keys: no answer within 2 s"
+    assert reason(authorizer, provider.token(NOW), capsys) == "no keys: no answer within 0.3 s"
     asked = [*provider.asked]
     for _ in range(100):
         assert authorizer.user(provider.token(NOW)) is None
@@ -187,18 +192,19 @@ def test_a_provider_that_is_slow_is_not_waited_for(
 
 
 def test_a_byte_now_and_then_is_slow_too(
-    provider: Provider, authorizer: Authorizer, capsys: pytest.CaptureFixture[str]
+    provider: Provider, authorizer: Authorizer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Send header after header, each in time."""
+    monkeypatch.setattr(authorizer.function.modules["jwks"], "TIMEOUT", 0.3)
     assert provider.server
     handler: Any = provider.server.RequestHandlerClass
 
     def drip(self: Any) -> None:
-        while not provider.hold.wait(0.2):
+        while not provider.hold.wait(0.05):
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     handler.do_GET = drip
-    assert reason(authorizer, provider.token(NOW), capsys) == "no keys: no answer within 2 s"
+    assert reason(authorizer, provider.token(NOW), capsys) == "no keys: no answer within 0.3 s"
 
 
 WRONG: dict[str, tuple[str, object, int, str]] = {
