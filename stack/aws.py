@@ -81,7 +81,11 @@ class Remote:
             credentials = session.get_credentials()
             if credentials is None:
                 raise sdk.NoCredentialsError
-            credentials.get_frozen_credentials()  # a role is assumed and a program is run here, not at the first call
+            frozen = credentials.get_frozen_credentials()  # a role is assumed here, not at the first call
+            if not f"{frozen.access_key}{frozen.token or ''}".isprintable():  # which the SDK would try to send 5 times
+                raise DeployError(
+                    "the AWS access key or the session token has a line end or the like in it: set it again"
+                )
             clients = {
                 name: session.create_client(
                     name, region_name=self.region, endpoint_url=self.endpoint_url, config=Config(**OPTIONS)

@@ -390,7 +390,7 @@ ENVIRONMENTS: dict[str, tuple[dict[str, str | None], str]] = {
     ),
     "line end in a key": (
         {"AWS_ACCESS_KEY_ID": "x\ny", "AWS_ENDPOINT_URL": "{engine}"},
-        "the request cannot be sent",
+        "the AWS access key or the session token has a line end",
     ),
 }
 SSO = "sso_account_id = 1\nsso_role_name = r\n"

@@ -113,4 +113,4 @@ def test_a_token_is_never_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     with listener() as server:
         line = said_of(lambda: Aws(("sts",), Remote(server.url)).identity)
     assert "s3cret" not in line
-    assert line.startswith("the request cannot be sent: ")
+    assert line.startswith("the AWS access key or the session token has a line end ")
