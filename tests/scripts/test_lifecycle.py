@@ -1,6 +1,7 @@
 """Start, stop and wipe the embedded engine: what is deleted, what is said, and that the stack comes back."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 
+import jwt
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -368,6 +370,28 @@ def test_asking_who_runs_never_disturbs_a_start(tmp_path: Path) -> None:
         for loop in loops:
             loop.kill()
             loop.wait()
+
+
+def test_up_says_in_eight_lines_what_is_up_and_how_to_call_it(running: Project) -> None:
+    printed = running.check("scripts/up.sh", LOCALSTACK_AUTH_TOKEN="ls-token")
+    assert printed.splitlines()[0].endswith(", embedded (ENGINE=embedded)")
+    assert "warning: LocalStack needs Docker, so LOCALSTACK_AUTH_TOKEN is not used" in printed
+    assert "warning: JWT_SECRET" not in printed
+    said = printed[printed.index("\nThe page is up") :].strip().splitlines()
+    assert said[:3] == [
+        f"The page is up: {running.stack.url}/",
+        "scripts/open.sh opens it, signed in",
+        f"The API is up: {running.stack.url}",
+    ]
+    assert jwt.decode(said[4], running.stack.secret, algorithms=["HS256"])["sub"] == "user-1"
+    assert len(said) <= 8
+    for script in ("smoke.sh", "dev.sh", "down.sh"):
+        assert f"scripts/{script}" in said[-1]
+    command = printed[printed.index("curl ") :].partition("\n\n")[0]
+    answer = subprocess.run(
+        ["bash", "-c", command], cwd=running.folder, env=running.environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(answer.stdout)["long_url"] == "https://example.com/"
 
 
 def test_outputs_of_another_stack_that_is_up_are_left_to_it(running: Project) -> None:

@@ -69,7 +69,9 @@ def test_packages_go_into_the_scripts_own_venv_whatever_pip_is_told_elsewhere(pr
     (tmp_path / "pip.conf").write_text("[install]\nuser = true\ntarget = /nonexistent/target\n")
     everywhere_else = (
         {
-            **{"PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "1", "PYTHONHOME": "/nonexistent/home"},
+            "PIP_USER": "1",
+            "PIP_REQUIRE_VIRTUALENV": "1",
+            "PYTHONHOME": "/nonexistent/home",
             **{f"PIP_{name}": f"/nonexistent/{name.lower()}" for name in ("TARGET", "PREFIX", "ROOT")},
         },
         {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")},
