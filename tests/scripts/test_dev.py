@@ -12,6 +12,7 @@ import pytest
 
 from project import Project, Stack, answers, free_port, until
 from session import Session, session
+from stack.engine.folder import StateDir
 
 READY = "==> watching lambdas/, stack/ and .env"
 WAITING = "==> waiting for a save that fixes this"
@@ -318,9 +319,10 @@ def test_it_starts_with_a_slip_and_a_save_of_the_fix_is_enough(
     assert not answers(project.engine)
 
 
-# The moment that is looked at daily is the one when the build's own engine has to be stopped too.
-MOMENTS = ["", "==> table", "API         shortener", "==> ready in", READY]
-DAILY = ("==> table", signal.SIGTERM)
+# The moment that is looked at daily is the first one when the build's own engine has to be stopped too.
+STARTED = "an engine"
+MOMENTS = ["", STARTED, "==> table", "API         shortener", "==> ready in", READY]
+DAILY = (STARTED, signal.SIGTERM)
 
 
 @pytest.mark.parametrize(
@@ -334,9 +336,13 @@ def test_an_interruption_at_any_moment_stops_what_it_started(
     project: Project, moment: str, number: signal.Signals
 ) -> None:
     with session(project, "scripts/dev.sh") as window:
-        window.shows(moment)
+        if moment == STARTED:
+            until("an engine starts", StateDir(project.state).running, look_every=0.01)
+        else:
+            window.shows(moment)
         window.process.send_signal(number)
         window.process.wait(60)
     assert "Traceback" not in window.printed
+    assert StateDir(project.state).running() is None
     assert not answers(project.engine)
     assert not (project.outputs / "api_id").exists()
