@@ -32,6 +32,7 @@ def start(folder, environment, arguments, functions, seconds, largest_file):
         sys.executable = "/bin/true"  # which becomes the process from which functions are forked
     os.environ.clear()
     os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.alarm(seconds)
     if largest_file is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -45,6 +46,7 @@ def start(folder, environment, arguments, functions, seconds, largest_file):
     sys.argv = ["stack.ministack", *arguments]
     runpy.run_module("stack.ministack", run_name="__main__", alter_sys=True)
 
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal whose tests are interrupted
 for line in sys.stdin:
     asked = json.loads(line)
     if isinstance(asked, int):
@@ -92,7 +94,7 @@ class Starter:
 @functools.cache
 def starter() -> Starter:
     """Return the one process that starts engines, with its own code ready to be copied."""
-    compileall.compile_dir(CHECKOUT / "stack", quiet=1)
+    compileall.compile_dir(CHECKOUT / "stack", quiet=2)
     return Starter()
 
 

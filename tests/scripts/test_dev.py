@@ -169,32 +169,37 @@ def test_each_request_is_a_line_and_what_it_prints_and_its_error_are_shown_too(d
     assert "START RequestId" not in desk.window.printed
 
 
-def test_a_new_function_and_new_settings_are_picked_up_once_no_slip_is_left(desk: Desk) -> None:
-    """The engine moves to another port, with what it has; the route's description is asked for."""
+def test_a_new_function_and_new_settings_are_picked_up_once_no_slip_is_left_and_start_an_engine_that_stopped(
+    desk: Desk,
+) -> None:
+    """See that the engine comes back at another port, with what it had; the route's description is asked for."""
     folder, document = desk.project.folder / "lambdas/twin", desk.project.folder / "openapi.yaml"
     described, old, port = document.read_text(), desk.project.engine, str(free_port())
     watching, waiting = desk.window.printed.count(READY), desk.window.printed.count(WAITING)
+    stopped = desk.window.printed.count(STOPPED)
     shutil.copytree(desk.project.folder / "lambdas/redirect", folder)
     desk.window.shows("lambdas/twin/ has no entry in stack/definition.py yet")
-    desk.save("stack/definition.py", '"GET /r/{code}"', '"GET r"')
-    desk.window.shows(WAITING, waiting + 1)
-    assert ": 'GET r' cannot be a route" in desk.window.printed
-    assert desk.cache_control == "no-store"
     local = desk.project.folder / ".env.local"
     local.write_text(f"{local.read_text()}LOG_LEVEL=LOUD\n")
-    desk.window.shows(WAITING, waiting + 2)
+    desk.window.shows(WAITING, waiting + 1)
     assert desk.window.printed.count("LOG_LEVEL is 'LOUD'") == 1
+    assert desk.cache_control == "no-store"
+    desk.project.check("scripts/down.sh", LOG_LEVEL="INFO")
+    desk.window.shows(STOPPED, stopped + 1)
     desk.project.define(
         '        Function("twin", (Route("GET /twin/{code}"),), reads=("shortlinks",), writes=("shortlinks",)),\n'
     )
-    desk.save("stack/definition.py", '"GET r"', '"GET /r/{code}"')
-    desk.window.shows(WAITING, waiting + 3)
-    assert desk.cache_control == "no-store"
+    desk.save("stack/definition.py", '"GET /r/{code}"', '"GET r"')
+    desk.window.shows(WAITING, waiting + 2)
     secret = "another secret, of 32 bytes or more"
     local.write_text(f"HOST_PORT={port}\nJWT_SECRET='{secret}'\n")
     desk.project.settings |= {"HOST_PORT": port, "JWT_SECRET": secret}
+    desk.window.shows(": 'GET r' cannot be a route")
+    desk.window.shows(WAITING, desk.window.printed.partition(": 'GET r' cannot be a route")[0].count(WAITING) + 1)
+    desk.save("stack/definition.py", '"GET r"', '"GET /r/{code}"')
     desk.window.shows(READY, watching + 1)
     assert not answers(old)
+    assert desk.window.printed.count(STOPPED) == stopped + 1
     assert desk.window.printed.count("openapi.yaml does not describe GET /twin/{code} yet") == 1
     assert document.read_text() == described
     assert desk.stack.shorten({**LINK, "code": "secret"}).status_code == 201
@@ -208,6 +213,18 @@ def test_a_new_function_and_new_settings_are_picked_up_once_no_slip_is_left(desk
         )
 
 
+@pytest.mark.search
+def test_an_engine_moves_to_another_port_with_what_it_has(desk: Desk) -> None:
+    old, port, watching = desk.project.engine, str(free_port()), desk.window.printed.count(READY)
+    local = desk.project.folder / ".env.local"
+    local.write_text(local.read_text().replace(f"HOST_PORT={desk.project.settings['HOST_PORT']}", f"HOST_PORT={port}"))
+    desk.project.settings["HOST_PORT"] = port
+    desk.window.shows(READY, watching + 1)
+    assert not answers(old)
+    assert desk.cache_control == "no-store"
+
+
+@pytest.mark.search
 def test_an_engine_that_stops_is_said_once_and_when_it_is_back(desk: Desk) -> None:
     stopped, watching = desk.window.printed.count(STOPPED), desk.window.printed.count(READY)
     desk.project.kill()

@@ -372,24 +372,24 @@ def test_asking_who_runs_never_disturbs_a_start(tmp_path: Path) -> None:
             loop.wait()
 
 
-def test_up_says_in_eight_lines_what_is_up_and_how_to_call_it(running: Project) -> None:
-    printed = running.check("scripts/up.sh", LOCALSTACK_AUTH_TOKEN="ls-token")
+def test_up_says_in_eight_lines_what_is_up_and_how_to_call_it(kept: Project) -> None:
+    printed = kept.check("scripts/up.sh", LOCALSTACK_AUTH_TOKEN="ls-token")
     assert printed.splitlines()[0].endswith(", embedded (ENGINE=embedded)")
     assert "warning: LocalStack needs Docker, so LOCALSTACK_AUTH_TOKEN is not used" in printed
     assert "warning: JWT_SECRET" not in printed
     said = printed[printed.index("\nThe page is up") :].strip().splitlines()
     assert said[:3] == [
-        f"The page is up: {running.stack.url}/",
+        f"The page is up: {kept.stack.url}/",
         "scripts/open.sh opens it, signed in",
-        f"The API is up: {running.stack.url}",
+        f"The API is up: {kept.stack.url}",
     ]
-    assert jwt.decode(said[4], running.stack.secret, algorithms=["HS256"])["sub"] == "user-1"
+    assert jwt.decode(said[4], kept.stack.secret, algorithms=["HS256"])["sub"] == "user-1"
     assert len(said) <= 8
     for script in ("smoke.sh", "dev.sh", "down.sh"):
         assert f"scripts/{script}" in said[-1]
     command = printed[printed.index("curl ") :].partition("\n\n")[0]
     answer = subprocess.run(
-        ["bash", "-c", command], cwd=running.folder, env=running.environment, capture_output=True, text=True, check=True
+        ["bash", "-c", command], cwd=kept.folder, env=kept.environment, capture_output=True, text=True, check=True
     )
     assert json.loads(answer.stdout)["long_url"] == "https://example.com/"
 
@@ -404,7 +404,7 @@ def test_outputs_of_another_stack_that_is_up_are_left_to_it(running: Project) ->
 
 
 def test_an_engine_on_another_port_is_named(running: Project) -> None:
-    for command in (["scripts/up.sh"], ["scripts/down.sh"], ["scripts/down.sh", "--wipe"]):
+    for command in (["scripts/up.sh"], ["scripts/down.sh", "--wipe"]):
         line = refusal(running, *command, HOST_PORT=str(free_port()))
         assert f"is running on port {running.settings['HOST_PORT']}" in line
     assert running.stack.follow("nobody's").status_code == HTTPStatus.NOT_FOUND
