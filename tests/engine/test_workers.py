@@ -220,6 +220,9 @@ def test_the_process_that_forks_functions_is_left_alone_by_failures_and_replaced
     for name in ("second", "third"):
         own.function(name, "def handler(event, context): return 2")
         assert own.invoke(name) == 2
+    lines = own.children()
+    (other,) = [pid for pid in own.direct_children() if "function.py template" in lines.get(pid, "")]
+    assert other != template
 
 
 def test_a_timed_out_function_is_ended(engine: Engine) -> None:
