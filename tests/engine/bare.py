@@ -1,13 +1,16 @@
 """The engine as a process of its own, with no hooks: nothing is built in it but what a test builds."""
 
+import atexit
+import compileall
+import functools
 import io
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,25 +18,109 @@ from typing import Any
 
 import httpx
 
-from project import CHECKOUT, INHERITED, NO_LIMITS, TLS, answers, aws, free_port, until
+from project import CHECKOUT, INHERITED, NO_LIMITS, PATIENCE, TLS, answers, aws, free_port, until
 
-# Runs the engine for each line of arguments, in a fork, so that MiniStack is imported once.
-RUNS = """
-import os, signal, sys
-import stack.ministack.__main__ as engine
-for arguments in sys.stdin:
+# Starts an engine for each line, in a fork, so that what all engines import from elsewhere is imported once.
+STARTER = """
+import json, os, resource, runpy, signal, sys, traceback
+import asyncio, concurrent.futures, decimal, gzip, logging.config, secrets, sqlite3, ssl, uuid, xml.etree.ElementTree
+import docker, hypercorn.asyncio, hypercorn.config, requests
+
+def start(folder, environment, arguments, functions, seconds, largest_file):
+    os.chdir(folder)
+    if not functions:
+        sys.executable = "/bin/true"  # which becomes the process from which functions are forked
+    os.environ.clear()
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.alarm(seconds)
+    if largest_file is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    for number, name, flags in ((0, os.devnull, os.O_RDONLY), (1, "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)):
+        opened = os.open(name, flags)
+        os.dup2(opened, number)
+        os.close(opened)
+    os.dup2(1, 2)
+    sys.path[0] = folder
+    sys.argv = ["stack.ministack", *arguments]
+    runpy.run_module("stack.ministack", run_name="__main__", alter_sys=True)
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal whose tests are interrupted
+for line in sys.stdin:
+    asked = json.loads(line)
+    if isinstance(asked, int):
+        pid, status = os.waitpid(asked, os.WNOHANG)
+        print(json.dumps(os.waitstatus_to_exitcode(status) if pid else None), flush=True)
+        continue
     if (pid := os.fork()) == 0:
+        code = 0
         try:
-            signal.alarm(120)
-            log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            engine.main(arguments.split())
+            start(**asked)
+        except SystemExit as end:
+            code = end.code or 0
+            if isinstance(code, str):
+                print(code, file=sys.stderr)
+                code = 1
+        except BaseException:
+            traceback.print_exc()
+            code = 2
         finally:
-            os._exit(2)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+            sys.stdout.flush()
+            os._exit(code)
+    print(pid, flush=True)
 """
 ROLE = "arn:aws:iam::000000000000:role/any"
+
+
+class Starter:
+    """The process that starts engines, and asks the system for their end."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.turn = threading.Lock()
+        atexit.register(self.process.communicate)
+
+    def ask(self, question: Any) -> Any:
+        assert self.process.stdin
+        assert self.process.stdout
+        with self.turn:
+            print(json.dumps(question), file=self.process.stdin, flush=True)
+            return json.loads(self.process.stdout.readline())
+
+
+@functools.cache
+def starter() -> Starter:
+    """Return the one process that starts engines, with its own code ready to be copied."""
+    compileall.compile_dir(CHECKOUT / "stack", quiet=2)
+    return Starter()
+
+
+@dataclass
+class Process:
+    """An engine's process, which has another parent than this one."""
+
+    pid: int
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = starter().ask(self.pid)
+        return self.returncode
+
+    def wait(self, patience: float = PATIENCE) -> int:
+        until("the engine has ended", lambda: self.poll() is not None, patience, look_every=0.01)
+        assert self.returncode is not None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
 
 
 @dataclass
@@ -43,14 +130,16 @@ class Engine:
     folder: Path
     port: int = field(default_factory=free_port)
     settings: dict[str, str] = field(default_factory=dict)
-    process: "subprocess.Popen[bytes] | None" = None
-    runs: "subprocess.Popen[str] | None" = None
+    functions: bool = True  # without any, the engine starts in a third of the time
+    process: Process | None = None
 
     @classmethod
-    def fresh(cls, folder: Path, **settings: str) -> "Engine":
+    def fresh(cls, folder: Path, functions: bool = True, **settings: str) -> "Engine":
+        """Return an engine that does not run yet, with a copy of the package."""
+        starter()
         shutil.copytree(CHECKOUT / "stack", folder / "stack")
         (folder / "outputs").mkdir()
-        return cls(folder, settings=settings)
+        return cls(folder, settings=settings, functions=functions)
 
     @property
     def url(self) -> str:
@@ -81,47 +170,32 @@ class Engine:
             **self.settings,
         }
 
-    def launch(self, largest_file: int | None = None) -> "subprocess.Popen[bytes]":
-        """Start the engine, without waiting for it; it may be unable to write files beyond a size."""
+    def launch(self, *arguments: str, largest_file: int | None = None, seconds: int = 0) -> Process:
+        """Start the engine, without waiting for it.
 
-        def limit() -> None:
-            if largest_file is not None:
-                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-
-        with (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "stack.ministack"],
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=limit,
-            )
+        It may be unable to write files beyond a size, and may be ended after some seconds.
+        """
+        asked = {
+            "folder": str(self.folder),
+            "environment": self.environment,
+            "arguments": arguments,
+            "functions": self.functions,
+            "seconds": seconds,
+            "largest_file": largest_file,
+        }
+        self.process = Process(starter().ask(asked))
         return self.process
 
     def start(self, largest_file: int | None = None) -> "Engine":
-        process = self.launch(largest_file)
-        until("the engine answers", lambda: process.poll() is not None or answers(self.url))
+        """Start the engine, and wait until it answers."""
+        process = self.launch(largest_file=largest_file)
+        until("the engine answers", lambda: process.poll() is not None or answers(self.url), look_every=0.02)
         assert process.poll() is None, self.log
         return self
 
     def run(self, *arguments: str) -> tuple[int, str]:
         """Run the engine, which must end by itself; return its exit code, and what it printed."""
-        if self.runs is None:
-            self.runs = subprocess.Popen(
-                [sys.executable, "-c", RUNS],
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        assert self.runs.stdin
-        assert self.runs.stdout
-        print(*arguments, file=self.runs.stdin, flush=True)
-        return int(self.runs.stdout.readline()), self.log
+        return self.launch(*arguments, seconds=120).wait(), self.log
 
     def refused(self) -> str:
         """Start the engine, which must end by itself; return the one line that says why."""
@@ -135,14 +209,14 @@ class Engine:
         return printed
 
     def close(self) -> None:
-        self.stop()
-        if self.runs:
-            self.runs.communicate()
+        """Leave no process behind; nobody looks at the state any more."""
+        self.kill()
 
     def stop(self, number: int = signal.SIGTERM) -> None:
+        """Send the engine a signal, and wait for its end."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(number)
-            self.process.wait(timeout=60)
+            self.process.wait(60)
 
     def kill(self) -> None:
         self.stop(signal.SIGKILL)
@@ -186,7 +260,12 @@ class Engine:
             Code={"ZipFile": self.archive({"handler.py": source, **files})},
             **options,
         )
-        client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+        self.wait_for(name, "active")
+
+    def wait_for(self, function: str, state: str) -> None:
+        """Wait until a function is "active", or "updated"."""
+        often = {"Delay": 0.05, "MaxAttempts": PATIENCE * 20}
+        self.client("lambda").get_waiter(f"function_{state}_v2").wait(FunctionName=function, WaiterConfig=often)
 
     def api(self, name: str) -> str:
         """Serve a function at every path of an HTTP API; return the URL."""

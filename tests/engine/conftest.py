@@ -10,6 +10,7 @@ from engine.bare import Engine
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Yield an engine that is up."""
     engine = Engine.fresh(tmp_path_factory.mktemp("engine")).start()
     yield engine
     engine.close()
@@ -17,7 +18,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Engine]:
-    """An engine that does not run yet."""
+    """Yield an engine that does not run yet."""
     engine = Engine.fresh(tmp_path)
     yield engine
     engine.close()

@@ -317,7 +317,7 @@ def go_through(database: Database, steps: list[Any], limit: Any) -> None:
         database.open(Path(folder) / "none")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=50, deadline=None, suppress_health_check=[*HealthCheck])
 @given(steps=st.lists(st.one_of(requests, requests, requests, faults), max_size=30))
 def test_a_replay_gives_the_same_tables(database: Database, file_limit: Any, steps: list[Any]) -> None:
     go_through(database, steps, file_limit)
@@ -342,7 +342,7 @@ def rows_of(database: Database) -> dict[tuple[Any, Any], Any]:
     return {(key, row): item for _, key, table in names.entries(["_tables"]) for row, item in names.rows(table)}
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=30, deadline=None, suppress_health_check=[*HealthCheck])
 @given(
     steps=st.lists(st.one_of(single, single, batches, st.sampled_from(["kill", "fold"])), min_size=5, max_size=30),
     data=st.data(),

@@ -11,16 +11,16 @@ import pytest
 
 from engine.bare import Engine, http
 from project import until
-from stack.ministack.gate import AT_ONCE
+from stack.ministack.gate import AT_ONCE, MOST
 
-MANY = 5 * AT_ONCE
+MANY = 3 * AT_ONCE
 
 SLOW = """
 import json, time
 def handler(event, context):
     started = time.time()
     print(event["rawPath"])
-    time.sleep(0.3)
+    time.sleep(0.2)
     return {"statusCode": 200, "body": json.dumps(started)}
 """
 
@@ -62,6 +62,7 @@ def handler(event, context):
     url = engine + event["requestContext"]["apiId"] + "/dev/" + str(depth - 1)
     {asked}
 """
+DEPTH = MOST // (2 * AT_ONCE) + 2  # more requests under way than are let in, however long they are stuck
 ASKED = {
     "urllib": "return urllib.request.urlopen(url).read().decode()",
     "curl": "return subprocess.check_output(['curl', '--silent', '--noproxy', '*', url]).decode()",
@@ -70,6 +71,7 @@ ASKED = {
 
 @pytest.fixture(scope="module")
 def slow(engine: Engine) -> str:
+    """Return the URL of an API whose function takes its time."""
     engine.function("slow", SLOW)
     return engine.api("slow")
 
@@ -86,7 +88,7 @@ def test_requests_are_let_in_as_they_came_and_a_few_at_a_time(engine: Engine, sl
         started = list(pool.map(ask, range(MANY)))
     order = sorted(range(MANY), key=lambda number: started[number])
     assert all(abs(place - number) < AT_ONCE for place, number in enumerate(order)), order
-    most = max(sum(0 <= one - other < 0.3 for other in started) for one in started)
+    most = max(sum(0 <= one - other < 0.2 for other in started) for one in started)
     assert most <= AT_ONCE + 2  # one more for each moment in which none was done
 
 
@@ -111,13 +113,13 @@ def test_a_function_that_asks_its_own_api_is_answered(engine: Engine, name: str,
     assert Counter((one.status_code, one.text) for one in answers) == {(200, answer): len(answers)}
 
 
-@pytest.mark.parametrize("through", ASKED)
+@pytest.mark.parametrize("through", [pytest.param("urllib", marks=pytest.mark.search), "curl"])
 def test_many_functions_that_ask_deeply_are_all_answered(engine: Engine, through: str) -> None:
     engine.function(f"deep-{through}", DEEP.format(asked=ASKED[through]))
     url = engine.api(f"deep-{through}")
-    with http() as client, ThreadPoolExecutor(40) as pool:
-        answers = list(pool.map(lambda _: client.get(f"{url}/6"), range(40)))
-    assert Counter((one.status_code, one.text) for one in answers) == {(200, "inner"): 40}
+    with http() as client, ThreadPoolExecutor(2 * AT_ONCE) as pool:
+        answers = list(pool.map(lambda _: client.get(f"{url}/{DEPTH}"), range(2 * AT_ONCE)))
+    assert Counter((one.status_code, one.text) for one in answers) == {(200, "inner"): len(answers)}
 
 
 def test_a_client_that_goes_away_is_not_waited_for(engine: Engine, slow: str, tmp_path: Path) -> None:

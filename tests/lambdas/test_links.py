@@ -78,7 +78,9 @@ def test_a_page_has_50_links_unless_another_limit_is_asked_for(owners: Function,
 
 
 @given(
-    codes=st.dictionaries(st.from_regex("[A-Za-z0-9_-]{1,4}", fullmatch=True), st.sampled_from(["user-1", "user-2"])),
+    codes=st.dictionaries(
+        st.from_regex("[A-Za-z0-9_-]{1,4}", fullmatch=True), st.sampled_from(["user-1", "user-2"]), max_size=12
+    ),
     limit=st.integers(1, 5),
 )
 def test_pages_have_each_of_the_owners_links_once_in_order(

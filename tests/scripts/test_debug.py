@@ -26,6 +26,7 @@ READY = "==> watching lambdas/, stack/ and .env"
 LINK = {"long_url": "https://example.com/"}
 REDIRECT, SHORTEN, AUTHORIZER = (f"lambdas/{name}/handler.py" for name in ("redirect", "shorten", "authorizer"))
 COMMON = "lambdas/common/http.py"
+DEBUGGED = ("redirect", "shorten", "authorizer")
 
 
 class Desk:
@@ -68,21 +69,27 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(shared: Project) -> Iterator[Desk]:
     """Yield a desk whose functions would be ended after two seconds, on a stack that was up before."""
-    project = Project.copy(tmp_path_factory.mktemp("debug"), DEBUG_PORT=str(free_ports(len(FUNCTION_NAMES))))
-    limits = project.folder / "stack/deploy/resources/function.py"
-    limits.write_text(re.sub("^TIMEOUT = 10 ", "TIMEOUT = 2 ", limits.read_text(), flags=re.MULTILINE))
+    settings = {**shared.settings, "DEBUG_PORT": str(free_ports(len(FUNCTION_NAMES)))}
+    limits = shared.folder / "stack/deploy/resources/function.py"
+    before = limits.read_text()
+    limits.write_text(re.sub("^TIMEOUT = 10 ", "TIMEOUT = 2 ", before, flags=re.MULTILINE))
+    handler = shared.folder / REDIRECT
+    code = handler.read_text()
     try:
-        project.up()
-        with session(project, "scripts/dev.sh", "--debug", "all") as window:
+        with session(replace(shared, settings=settings), "scripts/dev.sh", "--debug", *DEBUGGED) as window:
             window.shows(READY)
-            desk = Desk(project, window)
+            desk = Desk(replace(shared, settings=settings), window)
             assert desk.shorten(code="mine").result().status_code == 201  # with no editor attached
             yield desk
             the_end_leaves_the_functions_as_they_were(desk)
     finally:
-        project.discard()
+        limits.write_text(before)
+        handler.write_text(code)
+        builds.succeed(shared)
+        for link in ("mine", "stopped"):
+            shared.stack.client("dynamodb").delete_item(TableName="shortlinks", Key={"code": {"S": link}})
 
 
 def the_end_leaves_the_functions_as_they_were(desk: Desk) -> None:
@@ -114,7 +121,7 @@ def test_a_breakpoint_in_a_handler_stops_it_past_its_time_limit(desk: Desk) -> N
         stop = stop.step()
         assert stop.place == (path, line + 1)
         assert stop.locals()["code"] == "'mine'"
-        limit = time.monotonic() + 4
+        limit = time.monotonic() + 3
         until("the limit is past", lambda: answer.done() or time.monotonic() > limit)
         assert not answer.done()
         stop.go_on()
@@ -204,8 +211,8 @@ def test_a_page_in_a_browser_cannot_speak_to_the_debugger(desk: Desk) -> None:
 def test_a_port_that_is_taken_is_said_and_nothing_is_debugged(capfd: pytest.CaptureFixture[str]) -> None:
     port = free_ports(len(FUNCTION_NAMES))
     settings = Settings.from_environment({**DEFAULTS, "DEBUG_PORT": str(port)})
-    with socket.create_server(("127.0.0.1", port)):
-        assert redeploy.debug(settings, DEFINITION, [FUNCTION_NAMES[0]]) is None
+    with socket.create_server(("127.0.0.1", port + len(FUNCTION_NAMES) - 1)):
+        assert redeploy.debug(settings, DEFINITION, ["all"]) is None
     said = capfd.readouterr()
     assert "free it, or set DEBUG_PORT to another one" in said.err
     assert said.out == "==> nothing is debugged: the next save of stack/ or .env tries that again\n"

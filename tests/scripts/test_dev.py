@@ -10,9 +10,9 @@ from functools import partial
 
 import pytest
 
-import builds
 from project import Project, Stack, answers, free_port, until
 from session import Session, session
+from stack.engine.folder import StateDir
 
 READY = "==> watching lambdas/, stack/ and .env"
 WAITING = "==> waiting for a save that fixes this"
@@ -54,27 +54,17 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """Yield a desk whose dev.sh started with slips, and ends with Ctrl-C."""
+    """Yield a desk whose dev.sh started with a slip, and ends with Ctrl-C."""
     project = Project.copy(tmp_path_factory.mktemp("desk"))
     saved = {name: value for name, value in project.settings.items() if name != "HOST_PORT"}
     (project.folder / ".env.local").write_text(f"HOST_PORT={project.settings['HOST_PORT']}\n")
     settings, handler = project.folder / ".env", project.folder / HANDLER
     right, code = settings.read_text(), handler.read_text()
     settings.write_text(right.replace("LOG_LEVEL=INFO", "LOG LEVEL"))
-    handler.write_text(code.replace("    find = peek", '    raise KeyError("x")\n    find = peek'))
     with session(replace(project, settings=saved), "scripts/dev.sh") as window:
         window.shows(WAITING)
         assert "error: .env, line " in window.printed
-        settings.write_text(right.replace("LOG_LEVEL=INFO", "LOG_LEVEL=LOUD"))
-        window.shows(WAITING, 2)
-        assert "error: LOG_LEVEL is 'LOUD'" in window.printed
         settings.write_text(right)
-        window.shows(WAITING, 3)
-        assert "/r/__deployment-probe__ answered 500" in window.printed
-        assert not builds.status(project)[0]
-        project.kill()
-        window.shows(STOPPED)
-        handler.write_text(code)
         window.shows("==> ready in")  # it is not watching yet
         handler.write_text(code.replace('"no-store"', '"no-store, early"'))
         desk = Desk(project, window)
@@ -83,8 +73,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         window.shows(READY)
         handler.write_text(code)
         until("the code before serves", lambda: desk.cache_control == "no-store", look_every=EVERY)
-        until("the update has ended", lambda: builds.status(project)[0])
-        assert window.printed.count(STOPPED) == 1
+        assert STOPPED not in window.printed
         yield desk
         assert window.interrupt() == 0
     assert "Next: " not in window.printed
@@ -96,7 +85,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 @pytest.fixture(autouse=True)
 def tidy(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The sources are as they were, and serve, after each test."""
+    """Put the sources back after each test, and wait until they serve."""
     if "desk" not in request.fixturenames:
         yield
         return
@@ -180,33 +169,37 @@ def test_each_request_is_a_line_and_what_it_prints_and_its_error_are_shown_too(d
     assert "START RequestId" not in desk.window.printed
 
 
-def test_a_new_function_and_new_settings_are_picked_up_once_no_slip_is_left(desk: Desk) -> None:
-    """The engine moves to another port, with what it has; the route's description is asked for."""
+def test_a_new_function_and_new_settings_are_picked_up_once_no_slip_is_left_and_start_an_engine_that_stopped(
+    desk: Desk,
+) -> None:
+    """See that the engine comes back at another port, with what it had; the route's description is asked for."""
     folder, document = desk.project.folder / "lambdas/twin", desk.project.folder / "openapi.yaml"
     described, old, port = document.read_text(), desk.project.engine, str(free_port())
     watching, waiting = desk.window.printed.count(READY), desk.window.printed.count(WAITING)
+    stopped = desk.window.printed.count(STOPPED)
     shutil.copytree(desk.project.folder / "lambdas/redirect", folder)
     desk.window.shows("lambdas/twin/ has no entry in stack/definition.py yet")
-    desk.save("stack/definition.py", '"GET /r/{code}"', '"GET r"')
-    desk.window.shows(WAITING, waiting + 1)
-    assert ": 'GET r' cannot be a route" in desk.window.printed
-    assert desk.cache_control == "no-store"
     local = desk.project.folder / ".env.local"
     local.write_text(f"{local.read_text()}LOG_LEVEL=LOUD\n")
-    desk.window.shows(WAITING, waiting + 2)
-    assert desk.window.printed.count("LOG_LEVEL is 'LOUD'") == 2
-    desk.save("stack/definition.py", '"GET r"', '"GET /r/{code}"')
-    desk.window.shows(WAITING, waiting + 3)
+    desk.window.shows(WAITING, waiting + 1)
+    assert desk.window.printed.count("LOG_LEVEL is 'LOUD'") == 1
+    assert desk.cache_control == "no-store"
+    desk.project.check("scripts/down.sh", LOG_LEVEL="INFO")
+    desk.window.shows(STOPPED, stopped + 1)
     desk.project.define(
         '        Function("twin", (Route("GET /twin/{code}"),), reads=("shortlinks",), writes=("shortlinks",)),\n'
     )
-    desk.window.shows(WAITING, waiting + 4)
-    assert desk.cache_control == "no-store"
+    desk.save("stack/definition.py", '"GET /r/{code}"', '"GET r"')
+    desk.window.shows(WAITING, waiting + 2)
     secret = "another secret, of 32 bytes or more"
     local.write_text(f"HOST_PORT={port}\nJWT_SECRET='{secret}'\n")
     desk.project.settings |= {"HOST_PORT": port, "JWT_SECRET": secret}
+    desk.window.shows(": 'GET r' cannot be a route")
+    desk.window.shows(WAITING, desk.window.printed.partition(": 'GET r' cannot be a route")[0].count(WAITING) + 1)
+    desk.save("stack/definition.py", '"GET r"', '"GET /r/{code}"')
     desk.window.shows(READY, watching + 1)
     assert not answers(old)
+    assert desk.window.printed.count(STOPPED) == stopped + 1
     assert desk.window.printed.count("openapi.yaml does not describe GET /twin/{code} yet") == 1
     assert document.read_text() == described
     assert desk.stack.shorten({**LINK, "code": "secret"}).status_code == 201
@@ -220,9 +213,21 @@ def test_a_new_function_and_new_settings_are_picked_up_once_no_slip_is_left(desk
         )
 
 
+@pytest.mark.search
+def test_an_engine_moves_to_another_port_with_what_it_has(desk: Desk) -> None:
+    old, port, watching = desk.project.engine, str(free_port()), desk.window.printed.count(READY)
+    local = desk.project.folder / ".env.local"
+    local.write_text(local.read_text().replace(f"HOST_PORT={desk.project.settings['HOST_PORT']}", f"HOST_PORT={port}"))
+    desk.project.settings["HOST_PORT"] = port
+    desk.window.shows(READY, watching + 1)
+    assert not answers(old)
+    assert desk.cache_control == "no-store"
+
+
+@pytest.mark.search
 def test_an_engine_that_stops_is_said_once_and_when_it_is_back(desk: Desk) -> None:
     stopped, watching = desk.window.printed.count(STOPPED), desk.window.printed.count(READY)
-    desk.project.down()
+    desk.project.kill()
     desk.window.shows(STOPPED, stopped + 1)
     desk.project.up()
     desk.window.shows("==> the engine is back")
@@ -230,6 +235,16 @@ def test_an_engine_that_stops_is_said_once_and_when_it_is_back(desk: Desk) -> No
     assert desk.window.printed.count(STOPPED) == stopped + 1
     desk.save(HANDLER, '"no-store"', '"no-store, back"')
     until("the save is live", lambda: desk.cache_control == "no-store, back", look_every=EVERY)
+
+
+@pytest.mark.search
+def test_an_engine_that_was_killed_is_started_by_the_next_save(desk: Desk) -> None:
+    stopped, watching = desk.window.printed.count(STOPPED), desk.window.printed.count(READY)
+    desk.project.kill()
+    desk.window.shows(STOPPED, stopped + 1)
+    desk.save(HANDLER, '"no-store"', '"no-store, started"')
+    desk.window.shows(READY, watching + 1)
+    assert desk.cache_control == "no-store, started"
 
 
 @pytest.mark.search
@@ -321,9 +336,10 @@ def test_it_starts_with_a_slip_and_a_save_of_the_fix_is_enough(
     assert not answers(project.engine)
 
 
-# The moment that is looked at daily is the one when the build's own engine has to be stopped too.
-MOMENTS = ["", "==> table", "API         shortener", "==> ready in", READY]
-DAILY = ("==> table", signal.SIGTERM)
+# The moment that is looked at daily is the first one when the build's own engine has to be stopped too.
+STARTED = "an engine"
+MOMENTS = ["", STARTED, "==> table", "API         shortener", "==> ready in", READY]
+DAILY = (STARTED, signal.SIGTERM)
 
 
 @pytest.mark.parametrize(
@@ -337,9 +353,13 @@ def test_an_interruption_at_any_moment_stops_what_it_started(
     project: Project, moment: str, number: signal.Signals
 ) -> None:
     with session(project, "scripts/dev.sh") as window:
-        window.shows(moment)
+        if moment == STARTED:
+            until("an engine starts", StateDir(project.state).running, look_every=0.01)
+        else:
+            window.shows(moment)
         window.process.send_signal(number)
         window.process.wait(60)
     assert "Traceback" not in window.printed
+    assert StateDir(project.state).running() is None
     assert not answers(project.engine)
     assert not (project.outputs / "api_id").exists()

@@ -111,7 +111,7 @@ class Hostile(Project):
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
-    """A stack that was started from all of the shells at once, in a folder whose name has all that needs care."""
+    """Yield a stack that was started from all of the shells at once, in a folder whose name has all that needs care."""
     folder = tmp_path_factory.mktemp("hostile") / 'it\'s a "wörk" $HOME'
     for name, text in FILES.items():
         path = folder.parent / "my home" / name
@@ -134,7 +134,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
 
 @pytest.fixture
 def shell(hostile: Hostile, request: pytest.FixtureRequest) -> Hostile:
-    """The stack, from one of the shells."""
+    """Return the stack, from one of the shells."""
     hostile.shell = SHELLS[request.param]
     return hostile
 
@@ -145,7 +145,7 @@ def from_shell(name: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("shell", shells, indirect=True)
 
 
-@pytest.mark.search  # as dev.sh does
+@pytest.mark.search
 @pytest.mark.parametrize("shell", SHELLS, indirect=True)
 def test_up_redeploys(shell: Hostile) -> None:
     done = shell.run("scripts/up.sh")
@@ -154,7 +154,8 @@ def test_up_redeploys(shell: Hostile) -> None:
     assert "hijacked" not in done.stdout + done.stderr
 
 
-@from_shell("a cloud engineer's")
+@pytest.mark.search  # as status.sh --env does, which the README has
+@pytest.mark.parametrize("shell", SHELLS, indirect=True)
 def test_status_says_that_the_api_answers(shell: Hostile) -> None:
     printed = shell.check("scripts/status.sh")
     assert "healthy: the API answers" in printed
@@ -183,7 +184,8 @@ def test_sign_token_prints_a_token_and_nothing_else(shell: Hostile) -> None:
     assert jwt.decode(done.stdout.strip(), DEFAULTS["JWT_SECRET"], algorithms=["HS256"])["sub"] == "user-7"
 
 
-@from_shell("a cloud engineer's")
+@pytest.mark.search
+@pytest.mark.parametrize("shell", SHELLS, indirect=True)
 def test_dev_redeploys_what_is_saved(shell: Hostile) -> None:
     handler = shell.folder / "lambdas/redirect/handler.py"
     with session(shell, "scripts/dev.sh") as developer:

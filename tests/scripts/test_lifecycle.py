@@ -1,6 +1,7 @@
 """Start, stop and wipe the embedded engine: what is deleted, what is said, and that the stack comes back."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 
+import jwt
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -23,6 +25,7 @@ from project import CHECKOUT, DEFAULTS, Project, answers, aws, free_port, until
 from session import session
 from stack import outputs
 from stack.commands.engines import Engines
+from stack.deploy import __main__ as deploy
 from stack.engine.embedded import make_outputs
 from stack.engine.folder import Running, StateDir
 from stack.errors import DeployError
@@ -33,7 +36,7 @@ NO_DOCKER = "tcp://127.0.0.1:1"
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Iterator[Project]:
-    """A copy of the checkout with nothing running, and no Docker engine in sight."""
+    """Yield a copy of the checkout with nothing running, and no Docker engine in sight."""
     project = Project.copy(tmp_path, DOCKER_HOST=NO_DOCKER)
     yield project
     project.discard()
@@ -41,14 +44,14 @@ def bare(tmp_path: Path) -> Iterator[Project]:
 
 @pytest.fixture(scope="module")
 def disk() -> Iterator[Path | None]:
-    """A disk for the state of an engine, which a test may fill; None where none can be mounted."""
+    """Yield a disk for the state of an engine, which a test may fill; None where none can be mounted."""
     with small_disk("64m") as folder:
         yield folder
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory, disk: Path | None) -> Iterator[Project]:
-    """A project whose engine the tests start and stop as they like."""
+    """Yield a project whose engine the tests start and stop as they like."""
     project = Project.copy(tmp_path_factory.mktemp("kept"), DOCKER_HOST=NO_DOCKER)
     if disk:
         project.settings["STATE_DIR"] = str(disk / "all")
@@ -58,7 +61,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory, disk: Path | None) -> Iterato
 
 @pytest.fixture
 def running(kept: Project) -> Project:
-    """The same project with its engine up, which only the tests that stopped it have to pay for."""
+    """Return the same project with its engine up, which only the tests that stopped it have to pay for."""
     if StateDir(kept.state).running() is None:
         kept.up()
     return kept
@@ -276,6 +279,17 @@ def works(project: Project) -> None:
     assert published(project)
 
 
+def down_with_nobody_reading(project: Project) -> None:
+    """Stop the engine with a down.sh whose output nobody reads, and that goes on to its end."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [project.folder / "scripts/down.sh"]
+    with os.fdopen(write, "w") as nobody:
+        done = subprocess.run(command, env=project.environment, stdout=nobody, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not answers(project.engine)
+
+
 def end_a_start(project: Project, moment: str, ending: str) -> None:
     """Start the stack, and end that at a moment."""
     with session(project, "scripts/up.sh") as window:
@@ -287,7 +301,7 @@ def end_a_start(project: Project, moment: str, ending: str) -> None:
                     until("no engine is left", lambda: StateDir(project.state).running() is None)
                     assert not published(project)
             case "down.sh":
-                project.down()
+                down_with_nobody_reading(project)
                 assert StateDir(project.state).running() is None
                 assert not published(project)
             case "kill the engine":
@@ -296,19 +310,6 @@ def end_a_start(project: Project, moment: str, ending: str) -> None:
                 os.killpg(window.process.pid, signal.SIGKILL)  # not the engine, which goes on
         window.process.wait(60)
     assert "Traceback" not in window.printed
-
-
-def test_starts_that_are_ended_one_after_the_other_are_followed_by_two_at_once_that_work(kept: Project) -> None:
-    end_a_start(kept, "started", "Ctrl-C")
-    end_a_start(kept, "function", "kill the engine")  # its hook may go on
-    end_a_start(kept, "API", "down.sh")
-    end_a_start(kept, "serving", "kill everything")
-    assert re.search(r"\d+ \d+", (kept.state / "engine.lock").read_text())
-    os.kill(kept.pid(), signal.SIGINT)  # both wait for the end of this engine
-    with ThreadPoolExecutor() as windows:
-        ended = [*windows.map(lambda _: kept.run("scripts/up.sh"), range(2))]
-    assert [done.returncode for done in ended] == [0, 0], ended
-    works(kept)
 
 
 @pytest.mark.search
@@ -331,8 +332,10 @@ def test_a_start_that_is_ended_at_any_moment_is_followed_by_one_that_works(
 
 
 ASK_ON_AND_ON = """
-import sys; from pathlib import Path; from stack.engine.folder import StateDir
-while True: StateDir(Path(sys.argv[1])).running()
+import sys, time; from pathlib import Path; from stack.engine.folder import StateDir
+while True:
+    StateDir(Path(sys.argv[1])).running()
+    time.sleep(0.001)
 """
 ASK_SLOWLY = """
 import fcntl, sys, time  # as a status.sh that the machine stops for a moment just when it looks
@@ -353,7 +356,7 @@ def test_asking_who_runs_never_disturbs_a_start(tmp_path: Path) -> None:
     ]
     try:
         until("it is asked slowly", (tmp_path / "engine.lock").exists)
-        for _ in range(4):
+        for _ in range(3):
             with state.lock() as engine:  # what a start does, and then its engine
                 os.write(engine, b"4711 4566\n")
                 for _ in range(15):  # longer than each of those who ask takes
@@ -369,6 +372,28 @@ def test_asking_who_runs_never_disturbs_a_start(tmp_path: Path) -> None:
             loop.wait()
 
 
+def test_up_says_in_eight_lines_what_is_up_and_how_to_call_it(kept: Project) -> None:
+    printed = kept.check("scripts/up.sh", LOCALSTACK_AUTH_TOKEN="ls-token")
+    assert printed.splitlines()[0].endswith(", embedded (ENGINE=embedded)")
+    assert "warning: LocalStack needs Docker, so LOCALSTACK_AUTH_TOKEN is not used" in printed
+    assert "warning: JWT_SECRET" not in printed
+    said = printed[printed.index("\nThe page is up") :].strip().splitlines()
+    assert said[:3] == [
+        f"The page is up: {kept.stack.url}/",
+        "scripts/open.sh opens it, signed in",
+        f"The API is up: {kept.stack.url}",
+    ]
+    assert jwt.decode(said[4], kept.stack.secret, algorithms=["HS256"])["sub"] == "user-1"
+    assert len(said) <= 8
+    for script in ("smoke.sh", "dev.sh", "down.sh"):
+        assert f"scripts/{script}" in said[-1]
+    command = printed[printed.index("curl ") :].partition("\n\n")[0]
+    answer = subprocess.run(
+        ["bash", "-c", command], cwd=kept.folder, env=kept.environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(answer.stdout)["long_url"] == "https://example.com/"
+
+
 def test_outputs_of_another_stack_that_is_up_are_left_to_it(running: Project) -> None:
     url = running.stack.url
     other = Project.at(running.folder, running.folder.parent / "other", OUTPUTS_DIR=str(running.outputs))
@@ -379,7 +404,7 @@ def test_outputs_of_another_stack_that_is_up_are_left_to_it(running: Project) ->
 
 
 def test_an_engine_on_another_port_is_named(running: Project) -> None:
-    for command in (["scripts/up.sh"], ["scripts/down.sh"], ["scripts/down.sh", "--wipe"]):
+    for command in (["scripts/up.sh"], ["scripts/down.sh", "--wipe"]):
         line = refusal(running, *command, HOST_PORT=str(free_port()))
         assert f"is running on port {running.settings['HOST_PORT']}" in line
     assert running.stack.follow("nobody's").status_code == HTTPStatus.NOT_FOUND
@@ -391,15 +416,27 @@ def test_engine_limits_down_to_that_engine(running: Project) -> None:
     assert answers(running.engine)
 
 
-def test_a_build_waits_for_one_that_a_killed_engine_left(running: Project) -> None:
-    with session(running, "scripts/up.sh") as window:
+def test_a_build_waits_for_one_that_a_killed_engine_left(
+    running: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {**running.settings, "GATEWAY_PORT": running.settings["HOST_PORT"]}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["stack.deploy", "--local"])
+    printed: list[str] = []
+
+    def shows(text: str) -> bool:
+        printed.append(capsys.readouterr().out)
+        return text in "".join(printed)
+
+    with ThreadPoolExecutor() as pool:
         with outputs.turn(running.outputs):
-            window.shows("table       shortlinks")
-            with pytest.raises(subprocess.TimeoutExpired):
-                window.process.wait(2)
-            assert "function  " not in window.printed
-        assert window.process.wait(60) == 0
-    assert "function  " in window.printed
+            build = pool.submit(deploy.main)
+            until("the table is built", lambda: shows("table       shortlinks"))
+            with pytest.raises(TimeoutError):
+                build.result(1)
+            assert not shows("function  ")
+        assert build.result(60) == 0
+    assert shows("function  ")
 
 
 # What it leaves
@@ -417,27 +454,25 @@ def test_a_full_disk_is_named(running: Project) -> None:
         assert list((full / "all").iterdir()) == []
 
 
-def test_links_are_followed_on_a_disk_that_has_become_full(running: Project, disk: Path | None) -> None:
-    if disk is None:
-        pytest.skip("only root on Linux may mount a small disk")
+def stop_on_a_full_disk(running: Project, disk: Path) -> int:
+    """Fill the disk, follow the link "before" until no click is counted any more, and stop; return its clicks."""
     stack = running.stack
-    stack.shorten({**LINK, "code": "full"})
     fill(disk)
 
     def counts_a_click() -> bool:
-        before = stack.clicks("full")
-        assert stack.follow("full").status_code == HTTPStatus.FOUND
-        return stack.clicks("full") > before
+        before = stack.clicks("before")
+        assert stack.follow("before").status_code == HTTPStatus.FOUND
+        return stack.clicks("before") > before
 
     try:
         until("the journal's last block is full", lambda: not counts_a_click())
-        counted = stack.clicks("full")
+        counted = stack.clicks("before")
         new = {"long_url": f"https://example.com/{'x' * 1000}", "code": "new"}
         assert stack.shorten(new).status_code == HTTPStatus.INTERNAL_SERVER_ERROR
-        status = running.run("scripts/status.sh")
-        assert status.returncode == 1
-        assert "cannot be written to (No space left on device): writes are refused" in status.stdout
-        (line,) = [line for line in status.stdout.splitlines() if "the click is not counted" in line]
+        healthy, printed = builds.status(running)
+        assert not healthy
+        assert "cannot be written to (No space left on device): writes are refused" in printed
+        (line,) = [line for line in printed.splitlines() if "the click is not counted" in line]
         assert "No space left on device" in line
         line = refusal(running, "scripts/down.sh")
         assert "the engine has stopped, but not everything could be saved" in line
@@ -447,28 +482,40 @@ def test_links_are_followed_on_a_disk_that_has_become_full(running: Project, dis
         assert not published(running)
     finally:
         (disk / "filler").unlink()
-    stack = running.up()
-    assert stack.clicks("full") == counted
-    assert stack.row("new") is None
-    assert stack.follow("full").status_code == HTTPStatus.FOUND
+    return counted
 
 
-def test_down_leaves_what_is_not_ours_and_up_takes_the_state_of_an_earlier_version_over(running: Project) -> None:
+def test_a_full_disk_and_starts_that_are_ended_lose_nothing_and_two_starts_at_once_work(
+    running: Project, disk: Path | None
+) -> None:
+    """The starts find the state of an earlier version, and files of somebody else beside it."""
     running.stack.shorten({**LINK, "code": "before"})
-    ours, foreign = (".api_id.4711", ".api_url.12"), {"notes.txt", ".api_id.backup", "api_id.old"}
-    for name in (*ours, *foreign):
-        (running.outputs / name).write_text("x")
-    read, write = os.pipe()
-    os.close(read)
-    command = [running.folder / "scripts/down.sh"]
-    with os.fdopen(write, "w") as nobody:  # reads what it says, and yet it goes on to its end
-        done = subprocess.run(command, env=running.environment, stdout=nobody, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert not answers(running.engine)
-    assert {path.name for path in running.outputs.iterdir()} == foreign
+    if disk:
+        counted = stop_on_a_full_disk(running, disk)
+    else:
+        running.down()
+        counted = 0
     (running.state / ".shortener").unlink()
     mine = files_of_the_users(running)
-    assert running.up().follow("before").status_code == HTTPStatus.FOUND
+    foreign = {"notes.txt", ".api_id.backup", "api_id.old"}
+    for name in foreign:
+        (running.outputs / name).write_text("x")
+
+    end_a_start(running, "started", "Ctrl-C")
+    for name in (".api_id.4711", ".api_url.12"):  # drafts of ours
+        (running.outputs / name).write_text("x")
+    end_a_start(running, "table", "down.sh")
+    assert {path.name for path in running.outputs.iterdir()} == foreign
+    end_a_start(running, "serving", "kill everything")
+    assert re.search(r"\d+ \d+", (running.state / "engine.lock").read_text())
+    os.kill(running.pid(), signal.SIGINT)  # both wait for the end of this engine
+    with ThreadPoolExecutor() as windows:
+        ended = [*windows.map(lambda _: running.run("scripts/up.sh"), range(2))]
+    assert [done.returncode for done in ended] == [0, 0], ended
+    works(running)
+    assert running.stack.clicks("before") == counted
+    assert running.stack.row("new") is None
+    assert running.stack.follow("before").status_code == HTTPStatus.FOUND
     assert [path.read_text() for path in mine] == ["mine"] * len(mine)
 
 
@@ -487,11 +534,12 @@ def test_after_a_kill_nobody_claims_that_it_is_up_and_a_wipe_leaves_the_users_fi
     mine = files_of_the_users(running)
     running.kill()
     assert published(running)  # nobody was there to withdraw them
-    for script in ("scripts/status.sh", "scripts/smoke.sh"):
-        done = running.run(script)
-        assert done.returncode == 1
-        assert "healthy" not in done.stdout
-        assert not re.search(r"^ok ", done.stdout, re.MULTILINE)
+    healthy, printed = builds.status(running)
+    assert not healthy
+    assert "healthy" not in printed
+    done = running.run("scripts/smoke.sh")
+    assert done.returncode == 1
+    assert not re.search(r"^ok ", done.stdout, re.MULTILINE)
     running.down()
     assert not published(running)
     assert [path.read_text() for path in mine] == ["mine"] * len(mine)

@@ -49,14 +49,15 @@ def build(project: Project) -> None:
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A stack that was built by hand, on an engine of no project."""
+    """Yield a stack that was built by hand, on an engine of no project."""
     with builds.engine_of(Project.copy(tmp_path_factory.mktemp("status"))) as project:
         build(project)
         yield project
 
 
 def test_it_says_what_is_up(up: Project) -> None:
-    printed = up.check("scripts/status.sh")
+    healthy, printed = builds.status(up)
+    assert healthy
     place = f"of another STATE_DIR or project, {up.engine}"
     assert re.search(rf"^engine    MiniStack [\d.]+, {place}$", printed, re.MULTILINE)
     assert "state     healthy: the API answers\n" in printed
@@ -246,11 +247,11 @@ def test_a_stack_that_is_being_built_is_not_healthy_yet_nor_is_one_whose_build_f
     (project.folder / "lambdas/redirect/handler.py").write_text("def handler(:\n")
     with session(project, "scripts/up.sh") as window:
         window.shows("table       shortlinks")
-        done = project.run("scripts/status.sh")
-        assert (done.returncode, done.stderr) == (1, "")
+        healthy, printed = builds.status(project)
+        assert not healthy
         place = f"embedded, process {project.pid()}, {project.engine}"
-        assert re.search(rf"^engine    MiniStack [\d.]+, {place}$", done.stdout, re.MULTILINE)
-        assert "state     not healthy: the stack is being built\n" in done.stdout
+        assert re.search(rf"^engine    MiniStack [\d.]+, {place}$", printed, re.MULTILINE)
+        assert "state     not healthy: the stack is being built\n" in printed
         go.touch()
         assert window.process.wait(60) == 1
     healthy, printed = builds.status(project)
@@ -293,7 +294,7 @@ def test_without_a_stack_it_says_so_and_how_to_get_one(tmp_path: Path) -> None:
 
 @pytest.fixture
 def prefixed(up: Project, tmp_path: Path) -> Project:
-    """A stack with a prefix, beside the other one."""
+    """Return a stack with a prefix, beside the other one."""
     team = replace(up, settings={**up.settings, "NAME_PREFIX": "team-", "OUTPUTS_DIR": str(tmp_path)})
     builds.succeed(team)
     return team

@@ -19,7 +19,7 @@ need dev
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A copy whose one package comes from a folder, and which has no .venv."""
+    """Return a copy whose one package comes from a folder, and which has no .venv."""
     wheel = tmp_path / "wheels/probe-1.0-py3-none-any.whl"
     wheel.parent.mkdir()
     with zipfile.ZipFile(wheel, "w") as file:
@@ -58,18 +58,22 @@ def test_packages_go_into_the_scripts_own_venv_whatever_pip_is_told_elsewhere(pr
     venv(project).mkdir()
     for name in ("made-by-these-scripts", "half"):  # … and were interrupted
         (venv(project) / name).touch()
-    for said in (("making .venv", "adding pip to .venv"), ()):
-        done = project.run("scripts/probe.sh", PYTHON=str(pipless), PIP_FIND_LINKS=str(tmp_path))
-        assert done.returncode == 1
-        assert all(line in done.stdout for line in said)
-        assert "No matching distribution found" in done.stderr
-        assert done.stderr.endswith("error: pip could not install these packages: is PyPI reachable?\n")
+    done = project.run("scripts/probe.sh", PYTHON=str(pipless), PIP_FIND_LINKS=str(tmp_path))
+    assert done.returncode == 1
+    assert "making .venv" in done.stdout
+    assert "adding pip to .venv" in done.stdout
+    assert "No matching distribution found" in done.stderr
+    assert done.stderr.endswith("error: pip could not install these packages: is PyPI reachable?\n")
     assert not (venv(project) / "half").exists()
     (venv(project) / "made-by-these-scripts").rename(venv(project) / "mine")  # from here on it is the user's
     (tmp_path / "pip.conf").write_text("[install]\nuser = true\ntarget = /nonexistent/target\n")
     everywhere_else = (
-        {"PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "1", "PYTHONHOME": "/nonexistent/home"},
-        {"PIP_TARGET": "/nonexistent/target", "PIP_PREFIX": "/nonexistent/prefix", "PIP_ROOT": "/nonexistent/root"},
+        {
+            "PIP_USER": "1",
+            "PIP_REQUIRE_VIRTUALENV": "1",
+            "PYTHONHOME": "/nonexistent/home",
+            **{f"PIP_{name}": f"/nonexistent/{name.lower()}" for name in ("TARGET", "PREFIX", "ROOT")},
+        },
         {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")},
     )
     for own in everywhere_else:
