@@ -58,7 +58,7 @@ def test_a_function_that_does_not_end_holds_up_no_stop(own: Engine, variables: d
         until("it is under way", lambda: len(own.children()) > 1)
         processes = own.children()
         own.stop()  # which fails after a minute
-        assert isinstance(answer.exception(), httpx.HTTPError) or answer.result().status_code == 500
+        assert isinstance(answer.exception(), httpx.HTTPError) or answer.result().status_code >= 500
     assert own.process
     assert own.process.returncode == 0
     until("its process has ended", lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
