@@ -1,7 +1,9 @@
 """Sign users in to the stack's user pool, with the right of an administrator of the account."""
 
+import random
 import re
 import secrets
+import time
 from typing import Any
 
 from stack import checks, outputs
@@ -13,7 +15,8 @@ from stack.settings import Settings
 # What the users that are made here carry. Nobody else's password is ever changed.
 MADE_HERE = {"Name": "profile", "Value": "made by sign-token.py"}
 AWS_URL = re.compile(r"https://\w+\.execute-api\.(?P<region>[\w-]+)\.")
-ATTEMPTS = 5  # two of these programs may set one user's password at once
+ATTEMPTS = 8  # several of these programs may set one user's password at once
+LONGEST_PAUSE = 0.2  # seconds between attempts, each of a length of its own, so that they do not meet again
 
 
 def access_token(settings: Settings, user: str) -> str:
@@ -37,6 +40,7 @@ def access_token(settings: Settings, user: str) -> str:
                 AuthParameters={"USERNAME": user, "PASSWORD": password},
             )
         except cognito.exceptions.NotAuthorizedException:
+            time.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
             continue
         token: str = answer["AuthenticationResult"]["AccessToken"]
         return token

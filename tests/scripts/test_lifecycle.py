@@ -53,6 +53,7 @@ def disk() -> Iterator[Path | None]:
 def kept(tmp_path_factory: pytest.TempPathFactory, disk: Path | None) -> Iterator[Project]:
     """Yield a project whose engine the tests start and stop as they like."""
     project = Project.copy(tmp_path_factory.mktemp("kept"), DOCKER_HOST=NO_DOCKER)
+    builds.shrink(project)
     if disk:
         project.settings["STATE_DIR"] = str(disk / "all")
     yield project
