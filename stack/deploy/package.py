@@ -9,6 +9,7 @@ import io
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from stack import packages
@@ -17,6 +18,7 @@ from stack.packages import LAMBDA, Target
 
 COMMON = "common"
 ENTRY = "handler.py"
+COMPILED = 256  # files that are remembered: those of lambdas/common are in every package
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,15 @@ def _checked(path: Path, lambdas: Path) -> bytes:
     except OSError as error:
         raise PackageError(f"{shown} cannot be read: {error.strerror}") from error
     if path.suffix == ".py":
-        try:
-            compile(source, str(shown), "exec", dont_inherit=True)
-        except SyntaxError as error:
-            raise PackageError(f"{shown}, line {error.lineno}: {error.msg}") from error
-        except ValueError as error:  # a null byte, before Python 3.12
-            raise PackageError(f"{shown} is not Python source: {error}") from error
+        _check_syntax(source, shown)
     return source
+
+
+@lru_cache(COMPILED)
+def _check_syntax(source: bytes, shown: Path) -> None:
+    try:
+        compile(source, str(shown), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise PackageError(f"{shown}, line {error.lineno}: {error.msg}") from error
+    except ValueError as error:  # a null byte, before Python 3.12
+        raise PackageError(f"{shown} is not Python source: {error}") from error

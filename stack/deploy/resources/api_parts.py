@@ -42,26 +42,29 @@ def are_there(aws: Aws, api_id: str, kind: Kind, ids: Collection[str]) -> bool:
     return True
 
 
-def converge(aws: Aws, api_id: str, kind: Kind, desired: dict[str, Any], known_by: str) -> Ensured:
+def converge(
+    aws: Aws, api_id: str, kind: Kind, desired: dict[str, Any], known_by: str, listed: Parts | None = None
+) -> Ensured:
     """Make the API have exactly one part of this kind that is ours, with the desired settings.
 
-    ``known_by`` is the setting by which ours is known again: nobody else gives it that value. Of
-    several one is kept, the same in all builds; the others were left by a call whose answer was lost,
-    or by a build at the same time, and are deleted as soon as no route leads to them.
+    ``known_by`` is the setting by which ours is known again: nobody else gives it that value. ``listed`` are
+    the parts that the API has, if the caller has just looked. Of several that are ours one is kept, the same in all
+    builds; the others were left by a call whose answer was lost, or by a build at the same time, and are deleted as
+    soon as no route leads to them.
     """
     gateway = aws["apigatewayv2"]
     id_name = f"{kind.title()}Id"
 
-    def ours() -> Parts:
-        return {one: part for one, part in find(aws, api_id, kind).items() if part.get(known_by) == desired[known_by]}
+    def ours(listed: Parts) -> Parts:
+        return {one: part for one, part in listed.items() if part.get(known_by) == desired[known_by]}
 
-    found = ours()
+    found = ours(find(aws, api_id, kind) if listed is None else listed)
     change = Change.UNCHANGED
     if not found:
         created = getattr(gateway, f"create_{kind}")(ApiId=api_id, **desired)
         change = Change.CREATED
         # AWS lists it later. There are more than one if the answer was lost and the call tried again.
-        found = {created[id_name]: created, **ours()}
+        found = {created[id_name]: created, **ours(find(aws, api_id, kind))}
     kept = min(found)
     current = found.pop(kept)
     changed = change if change is Change.CREATED else Change.UPDATED

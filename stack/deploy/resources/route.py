@@ -29,7 +29,8 @@ def ensure(aws: Aws, api_id: str, route: Route, integration_id: str, authorizer_
     if route.authorized:
         desired |= {"AuthorizationType": "CUSTOM", "AuthorizerId": authorizer_id}
     gateway = aws["apigatewayv2"]
-    for one, part in api_parts.find(aws, api_id, "route").items():
+    listed = api_parts.find(aws, api_id, "route")
+    for one, part in [*listed.items()]:
         key, name = part["RouteKey"], part.get("OperationName")
         if _shape(key) != _shape(route.key) or name == route.key:
             continue
@@ -38,7 +39,8 @@ def ensure(aws: Aws, api_id: str, route: Route, integration_id: str, authorizer_
         # A path variable got another name, and AWS takes only one of the two routes.
         with contextlib.suppress(gateway.exceptions.NotFoundException):  # another build was faster
             gateway.delete_route(ApiId=api_id, RouteId=one)
-    return api_parts.converge(aws, api_id, "route", desired, "OperationName")
+        del listed[one]
+    return api_parts.converge(aws, api_id, "route", desired, "OperationName", listed)
 
 
 def removals(aws: Aws, definition: Definition, api_id: str) -> Removals:
