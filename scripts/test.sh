@@ -5,7 +5,8 @@
 # temporary folders. --compose adds the tests of Docker Compose, for which a Docker engine must
 # be running; --browser those that need Chromium or Chrome. --stack-url URL asks a stack that is
 # already up instead (the HTTP part alone). --localstack runs that part, and what is LocalStack's own, on
-# LocalStack in Docker; without its image it builds a stand-in. --search looks longer: more faults, more requests.
+# LocalStack in Docker; without its image it builds a stand-in. --long adds whole sessions of scripts: dev.sh, its
+# debugger, pip and other people's shells. --search, which has those too, looks longer: more faults, more requests.
 # --browser --screenshot writes docs/page.png too.
 # HYPOTHESIS_PROFILE=search: more examples.
 

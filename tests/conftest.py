@@ -41,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--compose", action="store_true", help="run the tests that need a Docker engine too")
     parser.addoption("--browser", action="store_true", help="run the tests that need Chromium or Chrome too")
     parser.addoption("--screenshot", action="store_true", help="write docs/page.png too, with --browser")
+    parser.addoption("--long", action="store_true", help="run the whole sessions of scripts too, as CI does")
     parser.addoption("--search", action="store_true", help="search longer: more faults, more examples")
 
 
@@ -49,6 +50,7 @@ NEEDS = {
     "browser": "Chromium or Chrome",
     "localstack": "LocalStack",
     "screenshot": "to be asked for",
+    "long": "a minute more, which CI takes",
     "search": "time",
 }
 
@@ -59,11 +61,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = {marker for marker in NEEDS if config.getoption(f"--{marker}")}
+    if config.getoption("--search") or any(".py" in argument for argument in config.args):  # a file by its name
+        wanted.add("long")
     left_out = {
-        item: marker
-        for item in items
-        for marker in NEEDS
-        if item.get_closest_marker(marker) and not config.getoption(f"--{marker}")
+        item: marker for item in items for marker in NEEDS if item.get_closest_marker(marker) and marker not in wanted
     }
     only = {"http"} if config.getoption("--stack-url") else set()
     if config.getoption("--localstack"):

@@ -244,6 +244,7 @@ def add_extra(deployer: Deployer) -> None:
     (folder / "handler.py").write_text("def handler(event, context):\n    return {}\n")
 
 
+@pytest.mark.long
 def test_builds_succeed_with_the_documented_policy(deployer: Deployer) -> None:
     add_extra(deployer)
     deployer.may(deployer.policy)

@@ -135,6 +135,7 @@ def test_a_folder_without_an_entry_is_warned_of(lambdas: Path, monkeypatch: pyte
     assert warning in warnings(DEFINITION, Settings.from_environment(DEFAULTS))
 
 
+@pytest.mark.long
 def test_the_pages_function_works_as_it_is_written(desk: Project) -> None:
     folder = desk.folder / "lambdas/jottings"
     folder.mkdir()

@@ -22,6 +22,8 @@ from stack.errors import PackageError
 from stack.model import Function, Route
 from stack.packages import LAMBDA, Target
 
+pytestmark = pytest.mark.long
+
 MUSL = Target("3.13", "musl", "1.2", "x86_64")
 ENTRY = 'Function("probe", (Route("GET /probe"),)), '
 # One whose worker is a new Python instead of a copy of one that is warm.

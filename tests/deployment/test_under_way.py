@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import pytest
 
 import builds
 from project import CHECKOUT, FUNCTION_NAMES, TLS, Project, Stack, until
@@ -72,6 +73,7 @@ def test_a_reset_under_load_ends_in_the_same_stack_without_its_links(shrunk: Pro
     assert not done.changes("created") | done.changes("updated") | done.changes("removed")
 
 
+@pytest.mark.long
 def test_no_log_and_no_output_has_a_token_or_the_secret_in_it(spoilt: Project) -> None:
     secret = "the-one-secret-that-must-not-be-seen-anywhere"
     printed = builds.succeed(spoilt, JWT_SECRET=secret).printed

@@ -22,6 +22,8 @@ from stack.definition import DEFINITION
 from stack.errors import DeployError
 from stack.settings import Settings
 
+pytestmark = pytest.mark.long
+
 READY = "==> watching lambdas/, stack/ and .env"
 LINK = {"long_url": "https://example.com/"}
 REDIRECT, SHORTEN, AUTHORIZER = (f"lambdas/{name}/handler.py" for name in ("redirect", "shorten", "authorizer"))

@@ -14,6 +14,8 @@ from project import Project, Stack, answers, free_port, until
 from session import Session, session
 from stack.engine.folder import StateDir
 
+pytestmark = pytest.mark.long
+
 READY = "==> watching lambdas/, stack/ and .env"
 WAITING = "==> waiting for a save that fixes this"
 STOPPED = "error: the engine has stopped: the next save, or scripts/up.sh, starts it again"

@@ -13,6 +13,8 @@ import pytest
 from project import CHECKOUT, DEFAULTS, Project, answers
 from session import session
 
+pytestmark = pytest.mark.long
+
 README = (CHECKOUT / "README.md").read_text()
 DEVELOP = (CHECKOUT / "docs/develop.md").read_text()
 INTERACTIVE = shutil.which("zsh") or "bash"

@@ -10,6 +10,8 @@ import pytest
 
 from project import Project
 
+pytestmark = pytest.mark.long
+
 PROBE = """#!/usr/bin/env bash
 source "$(dirname "$0")/lib/common.sh"
 find_python

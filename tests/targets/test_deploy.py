@@ -150,6 +150,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 PROBE = Function("probe", (Route("GET /probe"),))  # with a package
 
 
+@pytest.mark.long
 def test_a_build_elsewhere_with_its_packages_and_its_removal(
     deployer: Deployer, engine: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ LINE = (
 )
 
 
+@pytest.mark.long
 def test_another_region_than_the_stacks_is_named_with_both_until_the_engine_has_forgotten_the_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

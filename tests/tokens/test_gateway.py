@@ -155,6 +155,7 @@ def test_an_allow_that_the_gateway_remembers_ends_too(built: tuple[Provider, Pro
     assert builds.run(project).error == ""
 
 
+@pytest.mark.long
 def test_the_scripts_say_where_a_token_comes_from(built: tuple[Provider, Project, str], api: Api) -> None:
     provider, project, _ = built
     for command in (("scripts/sign-token.py",), ("scripts/smoke.sh",)):
