@@ -273,6 +273,15 @@ def test_code_that_cannot_be_loaded_is_named_with_its_line(lambdas: Path, monkey
     assert said() == "lambdas/broken/handler.py cannot be loaded: importing it takes over 1 s"
 
 
+def test_modules_that_a_function_brings_are_its_own_and_no_other_functions(lambdas: Path) -> None:
+    """What boto3 is made of is loaded before, where the handlers are imported from."""
+    write(lambdas, "own", "import queue, six\nOWN = queue.OWN + six.OWN\nhandler = print\n")
+    for name in ("queue", "six"):
+        (lambdas / f"own/{name}.py").write_text("OWN = 1\n")
+    write(lambdas, "plain", "import boto3, queue, six\nqueue.Queue, six.moves\nhandler = boto3.client\n")
+    loading.check([Source(Function(one), package.build(lambdas, one), {}) for one in ("own", "plain")])
+
+
 def test_code_that_cannot_be_loaded_or_parsed_ends_a_build_before_anything_is_touched(
     few: Project, lambdas: Path
 ) -> None:
