@@ -12,8 +12,14 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 
 def missing(groups: dict[str, list[str]], names: list[str]) -> list[str]:
     """Return the groups whose requirements are others than those that .venv/installed-GROUP notes."""
-    noted = {name: PROJECT / f".venv/installed-{name}" for name in names}
-    return [name for name in names if not noted[name].exists() or noted[name].read_text().splitlines() != groups[name]]
+    return [name for name in names if _noted(name) != groups[name]]
+
+
+def _noted(name: str) -> list[str] | None:
+    try:
+        return (PROJECT / f".venv/installed-{name}").read_text().splitlines()
+    except (OSError, ValueError):  # there is none, or none that can be read
+        return None
 
 
 if __name__ == "__main__":

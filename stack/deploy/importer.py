@@ -20,6 +20,7 @@ AT_ONCE = 2 * (os.cpu_count() or 1)
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends this without a word: the build has its own
     functions = json.load(sys.stdin)
     runpy.run_path(sys.argv[1])
     sys.argv[1:] = []

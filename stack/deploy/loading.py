@@ -28,6 +28,7 @@ from stack.errors import PackageError
 from stack.model import Definition, Function
 from stack.packages import REQUIREMENTS
 
+LONGEST = 500  # characters of an exception's message
 TIMEOUT = 60  # seconds; Lambda allows 10, but not on a machine that builds all functions at once
 HIDE = Path(__file__).parent.parent / "ministack/site_packages.py"
 # Optimized as this Python is: another one's .pyc files would not do, and boto3 would be compiled each time.
@@ -103,7 +104,10 @@ def check(sources: Sequence[Source]) -> None:
                 }
             )
         command = [sys.executable, *OPTIONS, str(importer.__file__), str(HIDE)]
-        done = subprocess.run(command, input=json.dumps(asked), env=inherited, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(command, input=json.dumps(asked), env=inherited, capture_output=True, text=True)
+        if done.returncode:
+            said = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
+            raise PackageError(f"the functions' code cannot be loaded: the Python that imports it ended ({said})")
         for source, one, code in zip(sources, asked, json.loads(done.stdout), strict=True):
             result = Path(str(one["result"]))
             _refuse(source, json.loads(result.read_text()) if result.exists() else None, code)
@@ -120,7 +124,8 @@ def _refuse(source: Source, found: Mapping[str, str] | None, code: int) -> None:
         raise PackageError(f"{entry} cannot be loaded: {why}")
     if not found:
         return
-    message = " ".join(found["error"].split())
+    words = " ".join(found["error"].split())[:LONGEST]
+    message = "".join(one if one.isprintable() else "?" for one in words)
     if found.get("missing"):
         message += f"; name its package in lambdas/{name}/{REQUIREMENTS}"
     if "file" in found:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from stack.settings import PROJECT, Settings
 HOOKS_IN_IMAGE = "/etc/localstack/init"
 LOOK_EVERY = 0.1  # seconds
 KEEP_EVERY = 1  # second
+POLL_EVERY = 0.02  # seconds
 GRACE = 3  # seconds for the requests that are under way at a stop
 
 
@@ -127,7 +129,10 @@ class Lifespan:
         """
         await self.stop.wait()
         outputs.withdraw(self.settings.outputs, self.settings.host_port)
-        await self.application.close(GRACE)
+        self.application.close()
+        deadline = time.monotonic() + GRACE
+        while not (self.application.idle and workers.idle()) and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_EVERY)
         await asyncio.to_thread(self.starter.close)
 
     async def _start_workers(self) -> None:

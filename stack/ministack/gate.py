@@ -91,14 +91,11 @@ class Gate:
             mailbox.close()
         return None
 
-    async def close(self, timeout: float) -> None:
-        """Let no request in any more, and wait, but no longer than this, for those that are under way."""
+    def close(self) -> None:
+        """Refuse every request that is not under way yet."""
         self.closed = True
         for place in [*self.waiting]:
             self._let_in(place)
-        deadline = time.monotonic() + timeout
-        while self.under_way and time.monotonic() < deadline:
-            await asyncio.sleep(LOOK_EVERY)
 
     def _is_of_a_function(self, scope: Any) -> bool:
         return (b"x-of-a-function", self.mark) in scope["headers"]
@@ -129,7 +126,9 @@ class Gate:
 
     def _leave(self) -> None:
         self.under_way -= 1
-        if self.waiting and self.under_way < self.places:
+        if not self.waiting:  # a place is kept beside the requests that needed more than a few
+            self.places = max(FEW, min(self.places, self.under_way + 1))
+        elif self.under_way < self.places:
             self._let_in(next(iter(self.waiting)))
 
     def _let_in(self, place: "asyncio.Future[None]") -> None:
@@ -154,7 +153,6 @@ class Gate:
                 self.done_at = time.monotonic()
                 self.places = min(AT_ONCE, self.places + 1)
                 self._let_in(next(iter(self.waiting)))
-        self.places = FEW
 
 
 def is_to_an_api(scope: Any) -> bool:

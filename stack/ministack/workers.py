@@ -298,6 +298,12 @@ def start_ahead(idle: Callable[[], bool]) -> None:
         worker.kill()
 
 
+def idle() -> bool:
+    """Return whether no function runs."""
+    with names.lambda_runtime._lock:
+        return not any(worker._in_use for workers in names.lambda_runtime._workers.values() for worker in workers)
+
+
 def set_up() -> Subprocess:
     """Make MiniStack start its workers in this way; return what starts them."""
     starter = names.lambda_runtime.subprocess = Subprocess()

@@ -268,6 +268,10 @@ def test_code_that_cannot_be_loaded_is_named_with_its_line(lambdas: Path, monkey
         write(lambdas, "broken", source)
         file = "lambdas/broken" if "helper" in source else "lambdas/broken/handler.py"
         assert said().startswith(f"{file}{text}"), source
+    write(lambdas, "broken", "import os\nos.kill(os.getppid(), 9)\n")
+    assert said() == "the functions' code cannot be loaded: the Python that imports it ended (exit code -9)"
+    write(lambdas, "broken", "raise ValueError('\\x1b[31m' + 10_000 * 'x')\n")
+    assert said().endswith("line 1: function broken cannot be loaded: ValueError: ?[31m" + 483 * "x")
     monkeypatch.setattr(loading, "TIMEOUT", 1)
     write(lambdas, "broken", "import time\ntime.sleep(60)\n")
     assert said() == "lambdas/broken/handler.py cannot be loaded: importing it takes over 1 s"

@@ -99,27 +99,30 @@ def test_a_gate_that_closes_answers_what_is_under_way_and_refuses_the_rest(patie
         asked = Gate(functions, b"")
         requests = [asyncio.create_task(ask(asked)) for _ in range(FEW + 1)]
         await asyncio.sleep(0)
-        closing = asyncio.create_task(asked.close(timeout=30))
-        await asyncio.sleep(0)
+        asked.close()
         late = await ask(asked)
-        assert not closing.done()
+        assert not asked.idle
         done.set()
-        await closing
         return await asyncio.gather(*requests), late
 
     answered, late = asyncio.run(ask_and_close())
     assert (answered, late) == ([200] * FEW + [503], 503)
 
 
-def test_a_gate_that_closes_waits_no_longer_than_it_is_told(patient: None) -> None:
-    async def ask_and_close() -> bool:
-        asked = Gate(Functions(never), b"")
-        request = asyncio.create_task(ask(asked))
-        await asyncio.sleep(0)
-        async with asyncio.timeout(30):
-            await asked.close(timeout=0.1)
-        ended = request.done()
-        request.cancel()
-        return ended
+def test_a_request_that_is_soon_done_waits_once_beside_those_that_last(patient: None) -> None:
+    async def ask_beside() -> list[float]:
+        done = asyncio.Event()
+        first = Functions(done.wait)
+        asked = Gate(first, b"")
+        requests = [asyncio.create_task(ask(asked)) for _ in range(FEW + 1)]
+        await seen(lambda: first.running == FEW + 1)
+        asked.application = Functions(lambda: asyncio.sleep(0))
+        places = []
+        for _ in range(3):
+            await ask(asked)
+            places.append(asked.places)
+        done.set()
+        await asyncio.gather(*requests)
+        return [*places, asked.places]
 
-    assert not asyncio.run(ask_and_close())
+    assert asyncio.run(ask_beside()) == [FEW + 2] * 3 + [FEW]

@@ -33,10 +33,13 @@ def test_requests_under_way_are_answered_and_those_that_wait_are_refused(own: En
     own.start()
     own.function("late", LATE)
     url = own.api("late")
-    with http() as client, ThreadPoolExecutor(4 * FEW) as pool:
+    with http() as client, ThreadPoolExecutor(4 * FEW + 1) as pool:
         answers = [pool.submit(client.get, url) for _ in range(4 * FEW)]
         until("one is answered, and others are under way", lambda: any(one.done() for one in answers))
+        invoked = pool.submit(own.invoke, "late")
+        until("it is invoked past the queue", lambda: invoked.running() and len(own.children()) > FEW + 1)
         own.stop()
+        assert invoked.result() == "answered"
         found = Counter((one.result().status_code, one.result().text) for one in answers)
     refused = (503, '{"message": "Service Unavailable"}')
     assert {*found} == {(200, "answered"), refused}
