@@ -62,7 +62,6 @@ def _new(folder: str) -> Path:
 
 def _of_a_stack(project: Project) -> Iterator[tuple[str, str]]:
     """Measure what a client sees of a stack that has just started, and of one that is killed."""
-    in_docker = isinstance(project, Containers)
 
     def restart() -> Shot:
         project.down()
@@ -96,7 +95,7 @@ def _of_a_stack(project: Project) -> Iterator[tuple[str, str]]:
         project.kill_container() if isinstance(project, Containers) else project.kill()
         stack = project.up()
         lost = sum(stack.row(f"kept-{number}") is None for number in range(ACKNOWLEDGED))
-        yield f"links lost of {ACKNOWLEDGED} at {'docker kill' if in_docker else 'kill -9'}", str(lost)
+        yield f"links lost of {ACKNOWLEDGED} at kill -9, docker kill", str(lost)
     finally:
         project.discard()
 
