@@ -143,6 +143,7 @@ class Redeployer:
 
     def __init__(self, target: Target, since: float, redeploys: bool, debugged: Sequence[str]) -> None:
         self.redeploys = redeploys
+        self.asked = False
         self.replies, replies = os.pipe()
         command = [sys.executable, "-m", "stack.commands.redeploy", "--since", str(since)]
         self.process = subprocess.Popen(
@@ -158,18 +159,23 @@ class Redeployer:
 
     def ask(self) -> None:
         """Ask for a redeployment, whose outcome is to be read from ``replies``."""
+        self.asked = True
         with contextlib.suppress(BrokenPipeError):  # it is gone, which is seen where the outcome is read
             os.write(self._stdin.fileno(), b"redeploy\n")
 
     def outcome(self) -> str | None:
         """Return the outcome once there is one; empty if the process ended without one."""
         ready, _, _ = select.select([self.replies], [], [], LOOK_EVERY)
+        self.asked = self.asked and not ready
         return os.read(self.replies, 100).decode().strip() if ready else None
 
     def end(self) -> None:
-        """End it, once it has done what it is doing."""
+        """End it, once it has done what it is doing. An import of the functions' code is broken off: it may hang."""
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
+        if self.asked:
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.killpg(self.process.pid, signal.SIGINT)
         try:
             self.process.wait(END_TIMEOUT)
         except subprocess.TimeoutExpired:

@@ -7,6 +7,7 @@ a redeployment, and the outcome is a line on the file descriptor ``--replies``; 
 import argparse
 import contextlib
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -106,6 +107,7 @@ def main() -> int:
     parser.add_argument("--debug", nargs="*", default=[], help="debug these functions, or all")
     arguments = parser.parse_args()
     done = threading.Event()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the process that imports the functions' code
     settings = Settings.from_environment(os.environ)  # dev.py has read them before
     debugging = None
     try:

@@ -29,7 +29,7 @@ from stack.model import Definition, Function
 from stack.packages import REQUIREMENTS
 
 LONGEST = 500  # characters of an exception's message
-TIMEOUT = 60  # seconds; Lambda allows 10, but not on a machine that builds all functions at once
+TIMEOUT = 30  # seconds; Lambda allows 10, but not on a machine that builds all functions at once
 HIDE = Path(__file__).parent.parent / "ministack/site_packages.py"
 # Optimized as this Python is: another one's .pyc files would not do, and boto3 would be compiled each time.
 OPTIONS = ("-I", "-B", *["-O"] * sys.flags.optimize)
@@ -105,6 +105,8 @@ def check(sources: Sequence[Source]) -> None:
             )
         command = [sys.executable, *OPTIONS, str(importer.__file__), str(HIDE)]
         done = subprocess.run(command, input=json.dumps(asked), env=inherited, capture_output=True, text=True)
+        if done.returncode == -signal.SIGINT:
+            raise PackageError("importing the functions' code was interrupted")
         if done.returncode:
             said = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
             raise PackageError(f"the functions' code cannot be loaded: the Python that imports it ended ({said})")
