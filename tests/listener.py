@@ -17,7 +17,7 @@ class Listener:
 
 
 def answer(status: str, body: str = "") -> bytes:
-    """An answer of HTTP."""
+    """Return an answer of HTTP."""
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
 
 
@@ -26,7 +26,7 @@ NOT_FOUND = answer("404 Not Found")
 
 @contextlib.contextmanager
 def listener(says: bytes = NOT_FOUND) -> Iterator[Listener]:
-    """A server that gives everybody the same answer; an empty one is to hang up."""
+    """Serve everybody the same answer; an empty one is to hang up."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         listening = Listener(f"http://127.0.0.1:{server.getsockname()[1]}", says)
 

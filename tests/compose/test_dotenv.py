@@ -38,7 +38,7 @@ def containers(tmp_path_factory: pytest.TempPathFactory) -> Containers:
 
 
 def composed(containers: Containers, **changes: str) -> dict[str, str]:
-    """The container's environment, as Compose resolves it."""
+    """Return the container's environment, as Compose resolves it."""
     resolved = json.loads(containers.compose("config", "--format", "json", **changes))
     environment: dict[str, str] = resolved["services"][SERVICE]["environment"]
     return {name: value.replace("$$", "$") for name, value in environment.items()}  # which escapes it in print

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 import builds
 from project import Project
+
+pytestmark = pytest.mark.long
 
 LINK = {"long_url": "https://example.com/", "code": "kept"}
 

@@ -77,9 +77,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         until("the code before serves", lambda: desk.cache_control == "no-store", look_every=EVERY)
         assert STOPPED not in window.printed
         yield desk
-        saved = window.printed.count("==> saved: ")
+        saves = window.printed.count("==> saved: ")
         handler.write_text("import time\ntime.sleep(600)\n")
-        window.shows("==> saved: ", saved + 1)
+        window.shows("==> saved: ", saves + 1)
         assert window.interrupt() == 0
         assert "cannot be loaded: importing it takes over" not in window.printed
     assert "Next: " not in window.printed

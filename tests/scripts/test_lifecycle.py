@@ -486,6 +486,7 @@ def stop_on_a_full_disk(running: Project, disk: Path) -> int:
     return counted
 
 
+@pytest.mark.long
 def test_a_full_disk_and_starts_that_are_ended_lose_nothing_and_two_starts_at_once_work(
     running: Project, disk: Path | None
 ) -> None:

@@ -17,7 +17,7 @@ SECRET = DEFAULTS["JWT_SECRET"]
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Project:
-    """A copy of the checkout, with nothing running, in a folder with a space and a letter beyond ASCII."""
+    """Return a copy of the checkout, with nothing running, in a folder with a space and a letter beyond ASCII."""
     folder = tmp_path / "wörk in progress"
     folder.mkdir()
     return Project.copy(folder)
@@ -36,7 +36,7 @@ def shell(project: Project, command: str) -> "subprocess.CompletedProcess[str]":
 
 
 def failure(done: "subprocess.CompletedProcess[str]") -> str:
-    """The one line of a call that failed."""
+    """Return the one line of a call that failed."""
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
@@ -89,7 +89,7 @@ def test_it_works_through_a_link_from_any_folder(bare: Project, tmp_path: Path) 
 
 
 def old_python() -> str | None:
-    """A Python 3 of this machine that is too old for the project, if there is one."""
+    """Return a Python 3 of this machine that is too old for the project, if there is one."""
     candidates = [shutil.which(f"python3.{minor}") for minor in range(6, 11)]
     candidates += [str(path) for path in Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python")]
     return next((path for path in candidates if path and _runs(path)), None)
