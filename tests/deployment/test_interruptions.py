@@ -67,7 +67,7 @@ def build_until(project: Project, call: str, end: Callable[[Project], None]) -> 
 @pytest.mark.parametrize(
     "ends",
     [
-        pytest.param(SOME, id="one after the other"),
+        pytest.param(SOME, id="one after the other", marks=pytest.mark.long),
         *(pytest.param(((call, how),), id=f"{call} {how}", marks=pytest.mark.search) for call in CALLS for how in ENDS),
     ],
 )

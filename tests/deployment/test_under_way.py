@@ -14,6 +14,8 @@ import pytest
 import builds
 from project import CHECKOUT, FUNCTION_NAMES, TLS, Project, Stack, until
 
+pytestmark = pytest.mark.long
+
 LINK = {"long_url": "https://example.com/", "code": "busy"}
 CLIENTS = 2
 EVERY = 0.01  # seconds; without a pause, they would ask for as much as the machine has
@@ -73,7 +75,6 @@ def test_a_reset_under_load_ends_in_the_same_stack_without_its_links(shrunk: Pro
     assert not done.changes("created") | done.changes("updated") | done.changes("removed")
 
 
-@pytest.mark.long
 def test_no_log_and_no_output_has_a_token_or_the_secret_in_it(spoilt: Project) -> None:
     secret = "the-one-secret-that-must-not-be-seen-anywhere"
     printed = builds.succeed(spoilt, JWT_SECRET=secret).printed
