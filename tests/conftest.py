@@ -62,7 +62,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = {marker for marker in NEEDS if config.getoption(f"--{marker}")}
-    if config.getoption("--search") or any(".py" in argument for argument in config.args):  # a file by its name
+    files = [argument for argument in config.args if argument.partition("::")[0].endswith(".py")]
+    if config.getoption("--search") or files:
         wanted.add("long")
     left_out = {
         item: marker for item in items for marker in NEEDS if item.get_closest_marker(marker) and marker not in wanted

@@ -169,10 +169,8 @@ class Subprocess:
         if self.closed:
             return
         self.closed = True
-        with names.lambda_runtime._lock:
-            processes = [worker._proc for workers in names.lambda_runtime._workers.values() for worker in workers]
-        for process in processes:
-            if isinstance(process, subprocess.Popen):
+        for worker in _all_workers():
+            if isinstance(process := worker._proc, subprocess.Popen):  # another thread may take it away
                 process.kill()
         if self.template is not None:
             self.template.control.shutdown(socket.SHUT_RDWR)
@@ -300,8 +298,12 @@ def start_ahead(idle: Callable[[], bool]) -> None:
 
 def idle() -> bool:
     """Return whether no function runs."""
+    return not any(worker._in_use for worker in _all_workers())
+
+
+def _all_workers() -> list[Any]:
     with names.lambda_runtime._lock:
-        return not any(worker._in_use for workers in names.lambda_runtime._workers.values() for worker in workers)
+        return [worker for workers in names.lambda_runtime._workers.values() for worker in workers]
 
 
 def set_up() -> Subprocess:
