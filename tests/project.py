@@ -37,6 +37,7 @@ COPIED = (
     "pyproject.toml",
     "openapi.yaml",
 )
+NOT_COPIED = shutil.ignore_patterns(".packages", "*.pyc.*")  # the latter is being written by a Python, and then gone
 DEFAULTS = dotenv.read(CHECKOUT / ".env")  # and no .env.local of whoever runs the tests
 FUNCTION_NAMES = [function.name for function in DEFINITION.functions]  # a user's own too
 INHERITED = ("PATH", "HOME", "LANG")
@@ -171,7 +172,7 @@ class Project:
         for name in COPIED:
             source = CHECKOUT / name
             if source.is_dir():
-                shutil.copytree(source, checkout / name, ignore=shutil.ignore_patterns(".packages"))
+                shutil.copytree(source, checkout / name, ignore=NOT_COPIED)
             else:
                 shutil.copy(source, checkout / name)
         (checkout / ".venv").symlink_to(CHECKOUT / ".venv")

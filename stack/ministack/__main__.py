@@ -22,7 +22,7 @@ if sys.argv[1:] == ["restore"]:
 
 from stack import outputs, packages
 from stack.errors import DeployError
-from stack.ministack import STORAGE, debugger, gate, logs, names, shutdown, state, users, workers
+from stack.ministack import STORAGE, debugger, gate, logs, names, shutdown, state, template, users, workers
 from stack.ministack.journal import FullError
 from stack.ministack.tables import Tables
 from stack.settings import PROJECT, Settings
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
     names.save_with(unsaved.append)
 
     def wrapped(application: gate.Application) -> Lifespan:
-        queue = gate.Gate(users.Saved(application), workers.MARK.encode())
+        queue = gate.Gate(users.Saved(application), template.MARK.encode())
         return Lifespan(queue, tables, settings, starter, unsaved)
 
     debugger.listen(settings.host_port)

@@ -26,7 +26,7 @@ from stack.ministack.logs import log
 
 START_TIMEOUT = 30  # seconds
 POLL_EVERY = 0.02  # seconds
-NO_LIMIT = 365 * 24 * 3600  # seconds
+NO_LIMIT = 7 * 24 * 3600  # seconds
 PORT_FILE = "debugger-port"  # beside a worker's script: the port that its debugger listens on
 
 _lock = threading.Lock()

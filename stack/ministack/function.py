@@ -22,13 +22,12 @@ from typing import Any, TextIO
 
 
 class Answers:
-    """The stdout that MiniStack's script answers on: before each answer, a mark on stderr ends the request's log."""
+    """The stdout that MiniStack's script answers on: before each answer, a mark on stderr ends what was printed."""
 
     def __init__(self, descriptor: int, log: int, mark: str) -> None:
         self.descriptor = descriptor
         self.log = log
-        self.mark = b""  # none after the start, whose lines are of the first request
-        self.next_mark = f"\0{mark}\n".encode()
+        self.mark = f"\0{mark}\n".encode()
         self.text: list[str] = []
 
     def write(self, text: str) -> None:
@@ -43,7 +42,6 @@ class Answers:
         _write(self.log, _first_line(answer) + self.mark)
         _write(self.descriptor, answer.encode())
         self.text.clear()
-        self.mark = self.next_mark
 
 
 class Questions(io.TextIOWrapper):

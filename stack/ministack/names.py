@@ -8,7 +8,7 @@ import logging
 import sys
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,11 +34,11 @@ STORES = (
 NAMES = {
     "app": "app main _collect_scripts _ready_scripts_state _version _state_map _get_module _load_persisted_state",
     "core.lambda_runtime": "Worker subprocess _workers _lock acquire_worker ensure_spawned release_worker "
-    "invalidate_worker",
-    "core.lambda_runtime.Worker": "_read_stderr _drain_stderr _drain_stderr_bounded invoke",
+    "invalidate_worker kill_workers",
+    "core.lambda_runtime.Worker": "_spawn _read_stderr invoke",
     "core.persistence": "load_state save_state _state_format_version logger",
-    "services.apigateway": "new_uuid handle_execute",
-    "services.lambda_svc": "_functions new_uuid CODE_BLOB_DIR",
+    "services.apigateway": "new_uuid handle_execute run_reentrant",
+    "services.lambda_svc": "_functions new_uuid CODE_BLOB_DIR run_reentrant",
     "services.dynamodb": "handle_request reset get_state _restore_state _set_item _remove_item _txn_token_store "
     "_update_counts _INDEX_MEMBERS " + " ".join(STORES),
 }
@@ -169,6 +169,11 @@ def give_each_request_one_id() -> None:
 
     apigateway.new_uuid = lambda_service.new_uuid = lambda: _request_id.get() or draw()
     apigateway.handle_execute = handle_execute
+
+
+def run_functions_with(run: Callable[..., Awaitable[Any]]) -> None:
+    """Have ``run(function, *arguments, thread_name=...)`` call what blocks while a function runs."""
+    apigateway.run_reentrant = lambda_service.run_reentrant = run
 
 
 def function(name: str) -> tuple[Any, bytes] | None:

@@ -1,139 +1,32 @@
-"""Functions' processes: forked from one that has boto3 loaded, with logs that are complete when the answer is."""
+"""Functions' workers, as MiniStack sees them: started ahead, asked without a detour, with logs that are complete."""
 
+import asyncio
 import contextlib
+import contextvars
 import json
 import os
-import queue
-import secrets
 import select
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from stack.ministack import debugger, names
 from stack.ministack.gate import FEW
 from stack.ministack.logs import log
+from stack.ministack.template import LOAD_TIMEOUT, MARK, SCRIPT, Forked, Template
 
-SCRIPT = str(Path(__file__).with_name("function.py"))
-NOTICED = ("PYTHON", "LD_", "AWS_DATA_PATH")  # variables that count when Python starts, or boto3 is loaded
 AHEAD = FEW  # workers of each function that are started before anybody asks for them
 LOOK_EVERY = 0.05  # seconds
-LOAD_TIMEOUT = 10  # seconds
 LOG_TIMEOUT = 0.25  # seconds; only for the log of a worker that died or was killed
+CHUNK = 1 << 16  # bytes
+END = f"\0{MARK}\n".encode()
 
-MARK = secrets.token_hex(16)
-END = "\0" + MARK
-
-
-class Template:
-    """The process from which workers are forked; it ends when the engine does."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.loaded: set[str] | None = None
-        self.control, theirs = socket.socketpair()
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, SCRIPT, "template", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        self.control.settimeout(LOAD_TIMEOUT)
-        self.answers = self.control.makefile("rb")
-
-    def start(self, script: str, folder: str, environment: Mapping[str, str]) -> "Forked | None":
-        """Fork a worker, unless it might notice: then it must be started as a new Python."""
-        if any(name.startswith(NOTICED) and os.environ.get(name) != environment[name] for name in environment):
-            return None
-        with self.lock:
-            if self.loaded is None:
-                self.loaded = set(json.loads(self.answers.readline()))
-            if self.loaded & _modules_of(folder, environment):
-                return None
-            pipes = [os.pipe() for _ in range(4)]
-            request = {"script": script, "folder": folder, "environment": dict(environment), "mark": MARK}
-            theirs = [pipes[0][0], pipes[1][1], pipes[2][1], pipes[3][1]]
-            ours = [pipes[0][1], pipes[1][0], pipes[2][0], pipes[3][0]]
-            try:
-                self._send(request, theirs)
-                return Forked(self, int(self.answers.readline()), ours)
-            except BaseException:
-                for descriptor in ours:
-                    os.close(descriptor)
-                raise
-            finally:
-                for descriptor in theirs:
-                    os.close(descriptor)
-
-    def kill(self, worker: int, number: int) -> None:
-        """Send a signal to a worker, if it has not ended."""
-        try:
-            with self.lock:
-                self._send({"kill": worker, "signal": number}, [])
-                if self.answers.readline():
-                    return
-        except OSError:
-            pass  # the template has ended, and its workers go on
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker, number)
-
-    def _send(self, request: dict[str, Any], descriptors: list[int]) -> None:
-        line = json.dumps(request).encode() + b"\n"
-        sent = socket.send_fds(self.control, [line], descriptors)
-        self.control.sendall(line[sent:])
-
-
-def _modules_of(folder: str, environment: Mapping[str, str]) -> set[str]:
-    """Return the names that the function's code and layers can import."""
-    layers = [Path(one) for one in environment.get("_LAMBDA_LAYERS_DIRS", "").split(os.pathsep) if one]
-    folders = [Path(folder), *layers, *(one / "python" for one in layers)]
-    for layer in layers:
-        folders += layer.glob("python/lib/*/site-packages")
-    return {entry.name.partition(".")[0] for one in folders if one.is_dir() for entry in one.iterdir()}
-
-
-class Forked:
-    """A forked worker, as MiniStack sees a subprocess.Popen."""
-
-    def __init__(self, template: Template, pid: int, descriptors: list[int]) -> None:
-        self.template = template
-        self.pid = pid
-        self.returncode: int | None = None
-        questions, answers, log, self.alive = descriptors
-        self.stdin = open(questions, "w", buffering=1, encoding="utf-8")  # noqa: SIM115,PTH123
-        self.stdout = open(answers, encoding="utf-8")  # noqa: SIM115,PTH123
-        self.stderr = open(log, encoding="utf-8", errors="replace")  # noqa: SIM115,PTH123
-
-    def poll(self) -> int | None:
-        """Return None while the worker lives. How it ended is not known here, and nobody asks."""
-        return self._look(0)
-
-    def wait(self, timeout: float | None = None) -> int:
-        if (code := self._look(timeout)) is None:
-            raise subprocess.TimeoutExpired("a function's worker", timeout or 0)
-        return code
-
-    def _look(self, timeout: float | None) -> int | None:
-        if self.returncode is None:
-            watch = select.poll()
-            watch.register(self.alive, 0)
-            if watch.poll(None if timeout is None else timeout * 1000):
-                os.close(self.alive)
-                self.returncode = -1
-        return self.returncode
-
-    def terminate(self) -> None:
-        self.template.kill(self.pid, signal.SIGTERM)
-
-    def kill(self) -> None:
-        self.template.kill(self.pid, signal.SIGKILL)
+_threads = ThreadPoolExecutor(1 << 16)  # a bound that is never met, for functions wait for functions
 
 
 class EngineStops(OSError):
@@ -189,7 +82,7 @@ class Subprocess:
 
 
 class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
-    """MiniStack's worker, which waits for the end of a request's log instead of for a while.
+    """MiniStack's worker, which knows where a request's log ends, and does not wait a while for more.
 
     The worker of a debugged function is the only one, and has no time limit: MiniStack never finds it in use, and
     its requests wait for each other.
@@ -198,6 +91,7 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
     def __init__(self, function: str, config: dict[str, Any], code: bytes) -> None:
         self.debugged = debugger.is_debugged(function)
         self.turn = threading.Lock()
+        self.printed = bytearray()
         super().__init__(function, {**config, "Timeout": debugger.NO_LIMIT} if self.debugged else config, code)
 
     @property
@@ -208,59 +102,95 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
     def in_use(self, value: bool) -> None:
         self._in_use = value
 
-    def invoke(self, *arguments: Any, **named: Any) -> dict[str, Any]:
+    def invoke(self, *arguments: Any, **of_this_one: Any) -> dict[str, Any]:
         """Run one invocation. One that has waited while the function was replaced runs the new code."""
         if not self.debugged:
-            return super().invoke(*arguments, **named)  # type: ignore[no-any-return]
+            return self._invoke(*arguments, **of_this_one)
         with self.turn:
             if debugger.is_current(self):
                 try:
-                    return super().invoke(*arguments, **named)  # type: ignore[no-any-return]
+                    return self._invoke(*arguments, **of_this_one)
                 except RuntimeError:  # the process did not start
                     if debugger.is_current(self):
                         raise
         worker = debugger.acquire(self.func_name)
         try:
-            return worker.invoke(*arguments, **named)  # type: ignore[no-any-return]
+            return worker.invoke(*arguments, **of_this_one)  # type: ignore[no-any-return]
         finally:
             names.lambda_runtime.release_worker(worker)
 
+    def _invoke(self, event: Any, request_id: str, **of_this_one: Any) -> dict[str, Any]:
+        """Do what MiniStack's worker does, without a thread for each answer, and with the whole log."""
+        if not self._is_python:
+            return super().invoke(event, request_id, **of_this_one)  # type: ignore[no-any-return]
+        with self._lock:
+            is_cold = self._proc is None or self._proc.poll() is not None
+            if is_cold:
+                self._spawn()
+            self._stderr_thread.join()
+            if (process := self._proc) is None:
+                raise RuntimeError("the function was replaced while it started")
+            timeout = self.config.get("Timeout", 30)
+            context = {"request_id": request_id, "timeout_ms": int(float(timeout) * 1000), **of_this_one}
+            question = json.dumps({"event": event, "ctx": context})
+            try:
+                answer = self._ask(process, question, timeout)
+            except TimeoutError:
+                answer = {"status": "error", "error": f"Task timed out after {timeout}.00 seconds"}
+            except (OSError, EOFError):
+                answer = {"status": "error", "error": "Worker process died"}
+            if answer["status"] == "error":
+                names.lambda_runtime.kill_workers([self])
+            return {**answer, "cold_start": is_cold, "log": self._take_log(process)}
+
     @property
-    def _marks(self) -> bool:
+    def _is_python(self) -> bool:
         return str(self.config.get("Runtime", "python")).startswith("python")
 
+    def _ask(self, process: Any, question: str, timeout: float) -> dict[str, Any]:
+        """Return a process's answer to one question. Raises TimeoutError, and EOFError or OSError if it ends."""
+        process.stdin.write(f"{question}\n")
+        process.stdin.flush()
+        answers, log = process.stdout.fileno(), process.stderr.fileno()
+        watch = select.poll()
+        watch.register(answers, select.POLLIN)
+        watch.register(log, select.POLLIN)
+        deadline = time.monotonic() + timeout
+        answer = bytearray()
+        while not answer.endswith(b"\n"):
+            ready = watch.poll(max(0, deadline - time.monotonic()) * 1000)
+            if not ready:
+                raise TimeoutError
+            for descriptor, _ in ready:
+                part = os.read(descriptor, CHUNK)
+                (answer if descriptor == answers else self.printed).extend(part)
+                if not part and descriptor == answers:
+                    raise EOFError
+                if not part:
+                    watch.unregister(log)
+        return dict(json.loads(answer))
+
+    def _take_log(self, process: Any) -> str:
+        """Return what was printed up to the mark, which a worker that has answered has printed before."""
+        watch = select.poll()
+        watch.register(process.stderr.fileno(), select.POLLIN)
+        deadline = time.monotonic() + LOG_TIMEOUT
+        while END not in self.printed and watch.poll(max(0, deadline - time.monotonic()) * 1000):
+            if not (part := os.read(process.stderr.fileno(), CHUNK)):
+                break
+            self.printed += part
+        text, _, self.printed = self.printed.partition(END)
+        return text.decode(errors="replace").removesuffix("\n")
+
     def _read_stderr(self) -> None:
-        if not self._marks:
+        """Read what is printed while the function is loaded, which is the first request's."""
+        if not self._is_python:
             return super()._read_stderr()  # type: ignore[no-any-return]
-        lines, stream = self._stderr_queue, self._proc.stderr
-        for line in stream:
-            text = line.rstrip("\n")
-            if text.endswith(END):
-                text = text.removesuffix(END)
-                for put in [text, None] if text else [None]:
-                    lines.put(put)
-            else:
-                lines.put(text)
-        lines.put(None)
+        self.printed = bytearray()
+        while END not in self.printed and (part := os.read(self._proc.stderr.fileno(), CHUNK)):
+            self.printed += part
+        self.printed = self.printed.replace(END, b"", 1)
         return None
-
-    def _drain_stderr(self) -> str:
-        lines = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                lines.append(self._stderr_queue.get_nowait())
-        return "\n".join(line for line in lines if line is not None)
-
-    def _drain_stderr_bounded(self, *limits: float, **options: float) -> str:
-        if not self._marks:
-            return super()._drain_stderr_bounded(*limits, **options)  # type: ignore[no-any-return]
-        lines = []
-        with contextlib.suppress(queue.Empty):  # of a worker that died, while a process that it started still prints
-            while (
-                line := self._stderr_queue.get(timeout=LOG_TIMEOUT if self._proc is None else LOAD_TIMEOUT)
-            ) is not None:
-                lines.append(line)
-        return "\n".join(lines)
 
 
 def start_ahead(idle: Callable[[], bool]) -> None:
@@ -306,8 +236,23 @@ def _all_workers() -> list[Any]:
         return [worker for workers in names.lambda_runtime._workers.values() for worker in workers]
 
 
+async def _run(function: Callable[..., Any], *arguments: Any, **_: Any) -> Any:
+    """Run what blocks in a thread that is free, or else in a new one. If cancelled, wait for it to end all the same.
+
+    MiniStack starts a thread for each request, and a redirect takes 4 % longer.
+    """
+    context = contextvars.copy_context()
+    running = asyncio.get_running_loop().run_in_executor(_threads, context.run, function, *arguments)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
+
+
 def set_up() -> Subprocess:
     """Make MiniStack start its workers in this way; return what starts them."""
     starter = names.lambda_runtime.subprocess = Subprocess()
     names.lambda_runtime.Worker = Worker
+    names.run_functions_with(_run)
     return starter

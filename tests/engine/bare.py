@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from project import CHECKOUT, INHERITED, NO_LIMITS, PATIENCE, TLS, answers, aws, free_port, until
+from project import CHECKOUT, INHERITED, NO_LIMITS, NOT_COPIED, PATIENCE, TLS, answers, aws, free_port, until
 
 # Starts an engine for each line, in a fork, so that what all engines import from elsewhere is imported once.
 STARTER = """
@@ -137,7 +137,7 @@ class Engine:
     def fresh(cls, folder: Path, functions: bool = True, **settings: str) -> "Engine":
         """Return an engine that does not run yet, with a copy of the package."""
         starter()
-        shutil.copytree(CHECKOUT / "stack", folder / "stack")
+        shutil.copytree(CHECKOUT / "stack", folder / "stack", ignore=NOT_COPIED)
         (folder / "outputs").mkdir()
         return cls(folder, settings=settings, functions=functions)
 

@@ -15,9 +15,10 @@ from engine.bare import Engine, http
 from project import until
 from stack.ministack.workers import AHEAD
 
+LOADED = "loaded" * 20_000  # more than a pipe holds
 PRINTS = r"""
 import os, subprocess, sys, threading
-print("loaded")
+print("loaded" * 20_000)
 def handler(event, context):
     for number in range(event["lines"]):
         print(event["name"], number)
@@ -64,7 +65,7 @@ def handler(event, context):
 
 def names_of(event: dict[str, object], first: bool) -> list[str]:
     name = event["name"]
-    return (["loaded"] if first else []) + [
+    return ([LOADED] if first else []) + [
         *(f"{name} {number}" for number in range(int(str(event["lines"])))),
         f"{name} on stderr",
         f"{name} by a thread",
@@ -120,7 +121,7 @@ def test_workers_of_a_killed_engine_end_and_ask_the_next_one_for_nothing(own: En
 def test_every_line_is_under_its_own_request(engine: Engine) -> None:
     engine.function("prints", PRINTS)
     events: list[dict[str, object]] = [
-        {"name": f"request-{number}", "lines": (0, 1, 3000)[number % 3]} for number in range(12)
+        {"name": f"request-{number}", "lines": (0, 1, 9_000)[number % 3]} for number in range(12)
     ]
     for event in events:
         assert engine.invoke("prints", event) == event["name"]
@@ -143,7 +144,7 @@ def test_lines_of_requests_at_once_are_not_mixed_up(engine: Engine) -> None:
     events: list[dict[str, object]] = [{"name": f"request-{number}", "lines": 50} for number in range(24)]
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda event: engine.invoke("crowd", event), events))
-    logged = [[line for line in lines if line != "loaded"] for lines in engine.logged("crowd")]
+    logged = [[line for line in lines if line != LOADED] for lines in engine.logged("crowd")]
     assert sorted(logged) == sorted(names_of(event, False) for event in events)
 
 
