@@ -29,7 +29,7 @@ from stack.settings import PROJECT, Settings
 
 HOOKS_IN_IMAGE = "/etc/localstack/init"
 LOOK_EVERY = 0.1  # seconds
-KEEP_EVERY = 1  # second
+TIDY_EVERY = 1  # second
 POLL_EVERY = 0.02  # seconds
 GRACE = 3  # seconds for the requests that are under way at a stop
 
@@ -109,7 +109,7 @@ class Lifespan:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self.stop.set)
-        beside = [asyncio.create_task(one) for one in (self._start_workers(), self._keep_tables())]
+        beside = [asyncio.create_task(one) for one in (self._start_workers(), self._tidy())]
         try:
             await self.application(scope, receive, send)
         finally:
@@ -141,12 +141,14 @@ class Lifespan:
             await asyncio.sleep(LOOK_EVERY)
         threading.Thread(target=workers.start_ahead, args=(lambda: self.application.idle,), daemon=True).start()
 
-    async def _keep_tables(self) -> None:
-        """Write down tables that were made without a request to DynamoDB, as CloudFormation makes them."""
-        while self.tables:
-            await asyncio.sleep(KEEP_EVERY)
-            with contextlib.suppress(FullError):  # which is in the log
-                self.tables.write_entries(["_tables"])
+    async def _tidy(self) -> None:
+        """Write down tables that were made without a request to DynamoDB, as CloudFormation does; forget old logs."""
+        while True:
+            await asyncio.sleep(TIDY_EVERY)
+            names.forget_old_logs(workers.LOGS_KEPT)
+            if self.tables:
+                with contextlib.suppress(FullError):  # which is in the log
+                    self.tables.write_entries(["_tables"])
 
 
 async def _answer(send: Any, body: bytes) -> None:

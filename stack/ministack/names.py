@@ -38,6 +38,7 @@ NAMES = {
     "core.lambda_runtime.Worker": "_spawn _read_stderr invoke",
     "core.persistence": "load_state save_state _state_format_version logger",
     "services.apigateway": "new_uuid handle_execute run_reentrant",
+    "services.cloudwatch_logs": "_log_groups",
     "services.lambda_svc": "_functions new_uuid CODE_BLOB_DIR run_reentrant",
     "services.dynamodb": "handle_request reset get_state _restore_state _set_item _remove_item _txn_token_store "
     "_update_counts _INDEX_MEMBERS " + " ".join(STORES),
@@ -72,6 +73,7 @@ persistence = _import("core.persistence")
 dynamodb = _import("services.dynamodb")
 apigateway = _import("services.apigateway")
 lambda_service = _import("services.lambda_svc")
+cloudwatch_logs = _import("services.cloudwatch_logs")
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -169,6 +171,14 @@ def give_each_request_one_id() -> None:
 
     apigateway.new_uuid = lambda_service.new_uuid = lambda: _request_id.get() or draw()
     apigateway.handle_execute = handle_execute
+
+
+def forget_old_logs(kept: int) -> None:
+    """Keep the logs of the last invocations of each function. MiniStack keeps all: each has a stream of its own."""
+    for (_, _, name), group in list(cloudwatch_logs._log_groups._data.items()):
+        streams = group["streams"] if name.startswith("/aws/lambda/") else {}
+        for old in list(streams)[:-kept]:
+            streams.pop(old, None)
 
 
 def run_functions_with(run: Callable[..., Awaitable[Any]]) -> None:

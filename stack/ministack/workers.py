@@ -23,6 +23,7 @@ from stack.ministack.template import LOAD_TIMEOUT, MARK, SCRIPT, Forked, Templat
 AHEAD = FEW  # workers of each function that are started before anybody asks for them
 LOOK_EVERY = 0.05  # seconds
 LOG_TIMEOUT = 0.25  # seconds; only for the log of a worker that died or was killed
+LOGS_KEPT = 500  # invocations of each function
 CHUNK = 1 << 16  # bytes
 END = f"\0{MARK}\n".encode()
 

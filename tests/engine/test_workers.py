@@ -13,7 +13,7 @@ import pytest
 
 from engine.bare import Engine, http
 from project import until
-from stack.ministack.workers import AHEAD
+from stack.ministack.workers import AHEAD, LOGS_KEPT
 
 LOADED = "loaded" * 20_000  # more than a pipe holds
 PRINTS = r"""
@@ -146,6 +146,21 @@ def test_lines_of_requests_at_once_are_not_mixed_up(engine: Engine) -> None:
         list(pool.map(lambda event: engine.invoke("crowd", event), events))
     logged = [[line for line in lines if line != LOADED] for lines in engine.logged("crowd")]
     assert sorted(logged) == sorted(names_of(event, False) for event in events)
+
+
+def test_the_logs_of_the_last_invocations_alone_are_kept(own: Engine) -> None:
+    own.start()
+    own.function("often", "def handler(event, context): print(event)")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: own.invoke("often", "early"), range(100)))
+        list(pool.map(lambda _: own.invoke("often", "late"), range(LOGS_KEPT)))
+    streams = own.client("logs").get_paginator("describe_log_streams")
+
+    def count() -> int:
+        return sum(len(page["logStreams"]) for page in streams.paginate(logGroupName="/aws/lambda/often"))
+
+    until("the early ones are forgotten", lambda: count() == LOGS_KEPT)
+    assert own.logged("often") == [["late"]] * LOGS_KEPT
 
 
 def test_workers_share_nothing_that_one_of_them_changed(engine: Engine) -> None:
