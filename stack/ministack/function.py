@@ -4,6 +4,7 @@
 after a few milliseconds. ``function.py run SCRIPT`` is a worker without a template.
 """
 
+import functools
 import gc
 import io
 import json
@@ -71,7 +72,17 @@ def _write(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def run(script: str, mark: str) -> None:
+def _compiled(script: str) -> types.CodeType:
+    return _compile(Path(script).read_bytes())
+
+
+@functools.cache
+def _compile(source: bytes) -> types.CodeType:
+    """Compile MiniStack's script, which is the same for all workers, though each has a file of its own."""
+    return compile(source, "_worker.py", "exec")
+
+
+def run(script: str, compiled: types.CodeType, mark: str) -> None:
     """Run MiniStack's script on stdin, stdout and stderr as they are, which the function itself does not get.
 
     Whatever the function, its threads and its child processes print, on stdout or stderr, is its log.
@@ -93,7 +104,7 @@ def run(script: str, mark: str) -> None:
     sys.argv = [script]
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     main.__file__ = script
-    exec(compile(Path(script).read_bytes(), script, "exec"), main.__dict__)  # noqa: S102 # MiniStack's own
+    exec(compiled, main.__dict__)  # noqa: S102 # MiniStack's own
 
 
 def _keep_from_children(*descriptors: int) -> None:
@@ -239,10 +250,11 @@ def _fork_workers(control: socket.socket, children: set[int]) -> None:
                 os.kill(request["kill"], request["signal"])
             control.sendall(b"done\n")  # without which the next request could be in the same message
             continue
+        compiled = _compiled(request["script"])
         child = os.fork()
         if child == 0:
             control.close()
-            start(request, descriptors)
+            start(request, compiled, descriptors)
             return
         children.add(child)
         for descriptor in descriptors:
@@ -270,7 +282,7 @@ def _load_boto3() -> None:
     boto3.DEFAULT_SESSION = session()
 
 
-def start(request: dict[str, Any], descriptors: list[int]) -> None:
+def start(request: dict[str, Any], compiled: types.CodeType, descriptors: list[int]) -> None:
     """Become the worker, with nothing of the template but its modules."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     for number, descriptor in enumerate(descriptors[:3]):
@@ -282,7 +294,7 @@ def start(request: dict[str, Any], descriptors: list[int]) -> None:
     os.environ.update(request["environment"])
     time.tzset()
     os.chdir(request["folder"])
-    run(request["script"], request["mark"])
+    run(request["script"], compiled, request["mark"])
 
 
 if __name__ == "__main__":
@@ -292,4 +304,4 @@ if __name__ == "__main__":
         with suppress(ConnectionError):  # the engine has ended
             serve(socket.socket(fileno=int(sys.argv[2])))
     else:
-        run(sys.argv[2], os.environ.pop("_END_MARK"))
+        run(sys.argv[2], _compiled(sys.argv[2]), os.environ.pop("_END_MARK"))
