@@ -222,8 +222,13 @@ def function(
         report.add("function", f"{name:<11} {text}", sound, name=name, state=state, **facts)
 
     found = functions.find(aws, f"{settings.name_prefix}{name}")
+    wanted = error = ""
+    try:
+        wanted = package.build(settings.lambdas, name, python).sha256
+    except PackageError as problem:
+        error = str(problem)
     if found is None:
-        return add("missing", "missing: scripts/up.sh deploys it", sound=False)
+        return add("missing", f"missing: {error or 'scripts/up.sh deploys it'}", sound=False)
     current = found["Configuration"]
     deployed = datetime.fromisoformat(current["LastModified"])
     about = {"deployed": f"{deployed:%Y-%m-%dT%H:%M:%S%z}", "sha256": current["CodeSha256"]}
@@ -234,9 +239,7 @@ def function(
         state = current["State"].lower()
         reason = f" ({current['StateReason']})" if current.get("StateReason") else ""
         return add(state, f"{state} {text}{reason}", sound=False, **about)
-    try:
-        wanted = package.build(settings.lambdas, name, python).sha256
-    except PackageError as error:
+    if error:
         return add("stale", f"stale  {text} ({error})", **about)
     if wanted == current["CodeSha256"]:
         return add("live", f"live   {text}", **about)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 HOOK_PRINTED = re.compile(r" *stdout: \n?")
 HOOK_STARTS = ("Running init script:", "Running ready script:")
+HOOK_FAILED = re.compile(r"(?:Init|Ready) script .*? failed \(exit \d+\): (.*^error: .*)", re.DOTALL | re.MULTILINE)
 
 
 class Filter(logging.Filter):
@@ -25,6 +26,8 @@ class Formatter(logging.Formatter):
             return HOOK_PRINTED.sub("", record.getMessage(), count=1)
         if str(record.msg).startswith(HOOK_STARTS):
             return f"==> running {Path(record.getMessage()).name}"
+        if failed := HOOK_FAILED.fullmatch(record.getMessage()):
+            return failed[1].strip()  # what the hook has said
         if record.name == __name__ and record.levelno < logging.WARNING:
             return f"==> {record.getMessage()}"
         return super().format(record)

@@ -61,6 +61,10 @@ def test_up_says_what_is_broken_and_brings_up_what_is_fixed_until_it_breaks_agai
     assert reason in done.stdout + done.stderr
     assert project.health == "unhealthy"
     assert not project.published
+    assert project.log().count("redirect/handler.py") == project.log().count(reason) == 1
+    status = project.run("scripts/status.sh").stdout
+    assert f"redirect    missing: {reason.removeprefix('error: ')}\n" in status
+    assert "links       missing: scripts/up.sh deploys it\n" in status
     handler.write_text(source)
     assert project.up().follow("unknown").json() == {"error": "not found"}
     until("the health check has seen it", lambda: project.health == "healthy", look_every=LOOK_EVERY)
