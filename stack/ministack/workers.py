@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -153,33 +153,24 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
         process.stdin.write(f"{question}\n")
         process.stdin.flush()
         answers, log = process.stdout.fileno(), process.stderr.fileno()
-        watch = select.poll()
-        watch.register(answers, select.POLLIN)
-        watch.register(log, select.POLLIN)
-        deadline = time.monotonic() + timeout
         answer = bytearray()
-        while not answer.endswith(b"\n"):
-            ready = watch.poll(max(0, deadline - time.monotonic()) * 1000)
-            if not ready:
-                raise TimeoutError
-            for descriptor, _ in ready:
-                part = os.read(descriptor, CHUNK)
-                (answer if descriptor == answers else self.printed).extend(part)
-                if not part and descriptor == answers:
-                    raise EOFError
-                if not part:
-                    watch.unregister(log)
-        return dict(json.loads(answer))
+        for descriptor in _readable(timeout, answers, log):
+            part = os.read(descriptor, CHUNK)
+            (answer if descriptor == answers else self.printed).extend(part)
+            if descriptor == answers and answer.endswith(b"\n"):
+                return dict(json.loads(answer))
+            if descriptor == answers and not part:
+                raise EOFError
+        raise TimeoutError
 
     def _take_log(self, process: Any) -> str:
         """Return what was printed up to the mark, which a worker that has answered has printed before."""
-        watch = select.poll()
-        watch.register(process.stderr.fileno(), select.POLLIN)
-        deadline = time.monotonic() + LOG_TIMEOUT
-        while END not in self.printed and watch.poll(max(0, deadline - time.monotonic()) * 1000):
-            if not (part := os.read(process.stderr.fileno(), CHUNK)):
-                break
-            self.printed += part
+        if END not in self.printed:
+            for descriptor in _readable(LOG_TIMEOUT, process.stderr.fileno()):
+                part = os.read(descriptor, CHUNK)
+                self.printed += part
+                if END in self.printed or not part:
+                    break
         text, _, self.printed = self.printed.partition(END)
         return text.decode(errors="replace").removesuffix("\n")
 
@@ -192,6 +183,16 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
             self.printed += part
         self.printed = self.printed.replace(END, b"", 1)
         return None
+
+
+def _readable(seconds: float, *descriptors: int) -> Iterator[int]:
+    """Yield, again and again until the time is over, each descriptor of which something or its end can be read."""
+    watch = select.poll()
+    for descriptor in descriptors:
+        watch.register(descriptor, select.POLLIN)
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        yield from (descriptor for descriptor, _ in watch.poll(left * 1000))
 
 
 def start_ahead(idle: Callable[[], bool]) -> None:

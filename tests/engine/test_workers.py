@@ -241,13 +241,16 @@ def test_the_process_that_forks_functions_is_left_alone_by_failures_and_replaced
     assert other != template
 
 
-def test_a_timed_out_function_is_ended(engine: Engine) -> None:
-    source = "import os, time\ndef handler(event, context):\n print(os.getpid(), flush=True)\n time.sleep(60)"
-    engine.function("late", source)
-    engine.client("lambda").update_function_configuration(FunctionName="late", Timeout=1)
-    engine.wait_for("late", "updated")
-    assert "timed out" in json.dumps(engine.invoke("late"))
-    ((pid, *_),) = engine.logged("late")
+@pytest.mark.parametrize(
+    ("name", "goes_on"), [("silent", "time.sleep(60)"), ("prints-on", "while True: os.write(1, b'on')")]
+)
+def test_a_timed_out_function_is_ended(engine: Engine, name: str, goes_on: str) -> None:
+    source = f"import os, time\ndef handler(event, context):\n print(os.getpid(), flush=True)\n {goes_on}"
+    engine.function(name, source)
+    engine.client("lambda").update_function_configuration(FunctionName=name, Timeout=1)
+    engine.wait_for(name, "updated")
+    assert "timed out" in json.dumps(engine.invoke(name))
+    ((pid, *_),) = engine.logged(name)
     until("the worker has ended", lambda: int(pid) not in engine.children())
 
 
