@@ -23,7 +23,6 @@ TIMEOUT = 60  # seconds; a new API on AWS, or the first container of LocalStack,
 RIGHTS_TIMEOUT = 180  # seconds; until then, AWS may deny a function what its new role allows
 RETRY_AFTER = 0.2  # seconds
 TOKEN_LIFETIME = RIGHTS_TIMEOUT + 60  # seconds
-REPLACED_TIMEOUT = 5  # seconds; under traffic, an update ends a process that has just taken a request
 # What is asked past the gateway, and writes nothing: shorten for a link without a body, links for those of nobody.
 EVENT = {"version": "2.0", "requestContext": {"authorizer": {"lambda": {"userId": OWNER}}}}
 ASKED = {"shorten": ("POST /shorten", HTTPStatus.BAD_REQUEST), "links": ("GET /links", HTTPStatus.OK)}
@@ -68,8 +67,7 @@ def _refuse_and_miss(aws: Aws, definition: Definition, settings: Settings, base_
 
 def _expect_past_the_gateway(aws: Aws, name: str, route: str, right: HTTPStatus) -> None:
     """Invoke a function until it answers with a status, as the gateway would for a user whom the authorizer let in."""
-    local = isinstance(aws.target, Local)
-    deadline = time.monotonic() + (REPLACED_TIMEOUT if local else RIGHTS_TIMEOUT)
+    deadline = time.monotonic() + (0 if isinstance(aws.target, Local) else RIGHTS_TIMEOUT)
     while True:
         answer = aws["lambda"].invoke(FunctionName=name, Payload=json.dumps({**EVENT, "routeKey": route}).encode())
         said = " ".join(answer["Payload"].read().decode(errors="replace").split())
@@ -119,17 +117,15 @@ def _expect(
     """Ask until an answer has a right status, and comes from a function, or from the gateway where that is meant."""
     url = f"{base_url}/{path}"
     local = isinstance(aws.target, Local)
-    started = time.monotonic()
-    deadline = started + (TIMEOUT if local else RIGHTS_TIMEOUT)
+    deadline = time.monotonic() + (TIMEOUT if local else RIGHTS_TIMEOUT)
     while True:
         try:
             answer = http_client.request(method, url, body, headers)
             if answer.status in right and answer.by_gateway == by_gateway:
                 return
             starting = answer.by_gateway and answer.status in NOT_YET
-            replaced = answer.status == HTTPStatus.BAD_GATEWAY and time.monotonic() < started + REPLACED_TIMEOUT
             denied = answer.status == HTTPStatus.INTERNAL_SERVER_ERROR and not local  # AWS may be spreading its rights
-            final = not (starting or replaced or denied)
+            final = not (starting or denied)
             text = " ".join(answer.body.decode(errors="replace").split())
             seen = f"answered {answer.status} instead of {right[0]}: {text or 'nothing'}"
         except OSError as error:

@@ -30,6 +30,7 @@ from stack.settings import PROJECT, Settings
 HOOKS_IN_IMAGE = "/etc/localstack/init"
 LOOK_EVERY = 0.1  # seconds
 TIDY_EVERY = 1  # second
+KEPT = 500  # invocations of each function in CloudWatch Logs, points of each metric
 POLL_EVERY = 0.02  # seconds
 GRACE = 3  # seconds for the requests that are under way at a stop
 
@@ -145,7 +146,7 @@ class Lifespan:
         """Write down tables that were made without a request to DynamoDB, as CloudFormation does; forget old logs."""
         while True:
             await asyncio.sleep(TIDY_EVERY)
-            names.forget_old_logs(workers.LOGS_KEPT)
+            names.forget_old(KEPT)
             if self.tables:
                 with contextlib.suppress(FullError):  # which is in the log
                     self.tables.write_entries(["_tables"])

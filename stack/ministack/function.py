@@ -72,8 +72,12 @@ def _write(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def _compiled(script: str) -> types.CodeType:
-    return _compile(Path(script).read_bytes())
+def _compiled(script: str) -> types.CodeType | None:
+    """Return a script as code, or None if it is gone: that is the worker's failure alone."""
+    try:
+        return _compile(Path(script).read_bytes())
+    except OSError:
+        return None
 
 
 @functools.cache
@@ -82,7 +86,7 @@ def _compile(source: bytes) -> types.CodeType:
     return compile(source, "_worker.py", "exec")
 
 
-def run(script: str, compiled: types.CodeType, mark: str) -> None:
+def run(script: str, compiled: types.CodeType | None, mark: str) -> None:
     """Run MiniStack's script on stdin, stdout and stderr as they are, which the function itself does not get.
 
     Whatever the function, its threads and its child processes print, on stdout or stderr, is its log.
@@ -104,7 +108,7 @@ def run(script: str, compiled: types.CodeType, mark: str) -> None:
     sys.argv = [script]
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     main.__file__ = script
-    exec(compiled, main.__dict__)  # noqa: S102 # MiniStack's own
+    exec(compiled or _compile(Path(script).read_bytes()), main.__dict__)  # noqa: S102 # MiniStack's own
 
 
 def _keep_from_children(*descriptors: int) -> None:
@@ -282,7 +286,7 @@ def _load_boto3() -> None:
     boto3.DEFAULT_SESSION = session()
 
 
-def start(request: dict[str, Any], compiled: types.CodeType, descriptors: list[int]) -> None:
+def start(request: dict[str, Any], compiled: types.CodeType | None, descriptors: list[int]) -> None:
     """Become the worker, with nothing of the template but its modules."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     for number, descriptor in enumerate(descriptors[:3]):

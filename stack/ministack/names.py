@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import hypercorn.asyncio
+from hypercorn.asyncio import tcp_server
 
 MADE_FOR = "1.5.33"
 
@@ -38,6 +39,7 @@ NAMES = {
     "core.lambda_runtime.Worker": "_spawn _read_stderr invoke",
     "core.persistence": "load_state save_state _state_format_version logger",
     "services.apigateway": "new_uuid handle_execute run_reentrant",
+    "services.cloudwatch": "_metrics",
     "services.cloudwatch_logs": "_log_groups",
     "services.lambda_svc": "_functions new_uuid CODE_BLOB_DIR run_reentrant",
     "services.dynamodb": "handle_request reset get_state _restore_state _set_item _remove_item _txn_token_store "
@@ -73,6 +75,7 @@ persistence = _import("core.persistence")
 dynamodb = _import("services.dynamodb")
 apigateway = _import("services.apigateway")
 lambda_service = _import("services.lambda_svc")
+cloudwatch = _import("services.cloudwatch")
 cloudwatch_logs = _import("services.cloudwatch_logs")
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -173,8 +176,13 @@ def give_each_request_one_id() -> None:
     apigateway.handle_execute = handle_execute
 
 
-def forget_old_logs(kept: int) -> None:
-    """Keep the logs of the last invocations of each function. MiniStack keeps all: each has a stream of its own."""
+def forget_old(kept: int) -> None:
+    """Keep the logs of the last invocations of each function, and the last points of each metric.
+
+    MiniStack keeps all logs, in a stream for each invocation, and the points of two weeks.
+    """
+    for points in list(cloudwatch._metrics._data.values()):
+        del points[:-kept]
     for (_, _, name), group in list(cloudwatch_logs._log_groups._data.items()):
         streams = group["streams"] if name.startswith("/aws/lambda/") else {}
         for old in list(streams)[:-kept]:
@@ -186,12 +194,42 @@ def run_functions_with(run: Callable[..., Awaitable[Any]]) -> None:
     apigateway.run_reentrant = lambda_service.run_reentrant = run
 
 
+def keep_if_current(worker: Any) -> bool:
+    """Return whether a worker is in its pool. One whose code has been replaced since it was leased is taken out."""
+    with lambda_runtime._lock:
+        for key, workers in lambda_runtime._workers.items():
+            if worker in workers:
+                *scope, qualifier = key.split(":")
+                present = lambda_service._functions._data.get(tuple(scope), {}).get("code_zip")
+                if qualifier != "$LATEST" or present == worker.code_zip:
+                    return True
+                workers.remove(worker)
+                return False
+    return False
+
+
 def function(name: str) -> tuple[Any, bytes] | None:
     """Return the configuration and the code of a function of any account and region, or None."""
     for key, function in list(lambda_service._functions._data.items()):
         if key[-1] == name:
             return function["config"], function["code_zip"]
     return None
+
+
+def _close_with_the_client() -> None:
+    """Close a connection when its client has. hypercorn 0.18 keeps it for as long as an idle one."""
+    server = tcp_server.TCPServer
+    read, wait = server._read_data, server._idle_timeout
+
+    async def read_data(self: tcp_server.TCPServer) -> None:
+        await read(self)
+        await self.idle_task.stop()
+
+    async def idle_timeout(self: tcp_server.TCPServer) -> None:
+        if not self.reader.at_eof():
+            await wait(self)
+
+    server._read_data, server._idle_timeout = read_data, idle_timeout  # type: ignore[method-assign]
 
 
 class Application(Protocol):
@@ -203,6 +241,7 @@ class Application(Protocol):
 
 def serve_with(wrap: Callable[[Any], Application]) -> None:
     """Serve with the ASGI application wrapped, until its ``stopped`` returns."""
+    _close_with_the_client()
     app.app = wrapped = wrap(app.app)
     serve = hypercorn.asyncio.serve
 

@@ -20,6 +20,10 @@ LOAD_TIMEOUT = 10  # seconds
 MARK = secrets.token_hex(16)  # in the log after each request, and in what functions ask the engine for
 
 
+class TemplateEnded(Exception):
+    """The process from which workers are forked does not answer, and why."""
+
+
 class Template:
     """The process from which workers are forked; it ends when the engine does."""
 
@@ -38,21 +42,21 @@ class Template:
         self.answers = self.control.makefile("rb")
 
     def start(self, script: str, folder: str, environment: Mapping[str, str]) -> "Forked | None":
-        """Fork a worker, unless it might notice: then it must be started as a new Python."""
+        """Fork a worker, unless it might notice: then it must be started as a new Python. Raises TemplateEnded."""
         if any(name.startswith(NOTICED) and os.environ.get(name) != environment[name] for name in environment):
             return None
+        modules = _modules_of(folder, environment)
         with self.lock:
             if self.loaded is None:
-                self.loaded = set(json.loads(self.answers.readline()))
-            if self.loaded & _modules_of(folder, environment):
+                self.loaded = set(json.loads(self._answer()))
+            if self.loaded & modules:
                 return None
             pipes = [os.pipe() for _ in range(4)]
             request = {"script": script, "folder": folder, "environment": dict(environment), "mark": MARK}
             theirs = [pipes[0][0], pipes[1][1], pipes[2][1], pipes[3][1]]
             ours = [pipes[0][1], pipes[1][0], pipes[2][0], pipes[3][0]]
             try:
-                self._send(request, theirs)
-                return Forked(self, int(self.answers.readline()), ours)
+                return Forked(self, int(self._ask(request, theirs)), ours)
             except BaseException:
                 for descriptor in ours:
                     os.close(descriptor)
@@ -65,18 +69,28 @@ class Template:
         """Send a signal to a worker, if it has not ended."""
         try:
             with self.lock:
-                self._send({"kill": worker, "signal": number}, [])
-                if self.answers.readline():
-                    return
-        except OSError:
-            pass  # the template has ended, and its workers go on
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker, number)
+                self._ask({"kill": worker, "signal": number}, [])
+        except TemplateEnded:  # and its workers go on
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, number)
 
-    def _send(self, request: dict[str, Any], descriptors: list[int]) -> None:
+    def _ask(self, request: dict[str, Any], descriptors: list[int]) -> bytes:
         line = json.dumps(request).encode() + b"\n"
-        sent = socket.send_fds(self.control, [line], descriptors)
-        self.control.sendall(line[sent:])
+        try:
+            sent = socket.send_fds(self.control, [line], descriptors)
+            self.control.sendall(line[sent:])
+        except OSError as error:
+            raise TemplateEnded(repr(error)) from error
+        return self._answer()
+
+    def _answer(self) -> bytes:
+        try:
+            line = self.answers.readline()
+        except OSError as error:
+            raise TemplateEnded(repr(error)) from error
+        if not line:
+            raise TemplateEnded("no answer")
+        return line
 
 
 def _modules_of(folder: str, environment: Mapping[str, str]) -> set[str]:

@@ -18,12 +18,13 @@ from typing import Any
 from stack.ministack import debugger, names
 from stack.ministack.gate import FEW
 from stack.ministack.logs import log
-from stack.ministack.template import LOAD_TIMEOUT, MARK, SCRIPT, Forked, Template
+from stack.ministack.template import LOAD_TIMEOUT, MARK, SCRIPT, Forked, Template, TemplateEnded
 
 AHEAD = FEW  # workers of each function that are started before anybody asks for them
 LOOK_EVERY = 0.05  # seconds
 LOG_TIMEOUT = 0.25  # seconds; only for the log of a worker that died or was killed
-LOGS_KEPT = 500  # invocations of each function
+LOG_LIMIT = 1 << 20  # bytes of one invocation, which MiniStack makes an event of each line of
+LEFT_OUT = b"\n... some of the log is left out here ...\n"
 CHUNK = 1 << 16  # bytes
 END = f"\0{MARK}\n".encode()
 
@@ -74,10 +75,10 @@ class Subprocess:
     def _fork(self, script: str, options: Mapping[str, Any]) -> Forked | None:
         try:
             return self.template.start(script, options["cwd"], options["env"]) if self.template else None
-        except (OSError, ValueError) as error:
+        except TemplateEnded as error:
             if self.closed:
                 raise EngineStops from error
-            log.warning("the process from which functions are forked has gone (%r): another is started", error)
+            log.warning("the process from which functions are forked has gone (%s): another is started", error)
             self.template = Template()
             return None
 
@@ -92,6 +93,8 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
     def __init__(self, function: str, config: dict[str, Any], code: bytes) -> None:
         self.debugged = debugger.is_debugged(function)
         self.turn = threading.Lock()
+        self.guard = threading.Lock()
+        self.running = 0
         self.printed = bytearray()
         super().__init__(function, {**config, "Timeout": debugger.NO_LIMIT} if self.debugged else config, code)
 
@@ -104,7 +107,7 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
         self._in_use = value
 
     def invoke(self, *arguments: Any, **of_this_one: Any) -> dict[str, Any]:
-        """Run one invocation. One that has waited while the function was replaced runs the new code."""
+        """Run one invocation. One that has waited while a debugged function was replaced runs the new code."""
         if not self.debugged:
             return self._invoke(*arguments, **of_this_one)
         with self.turn:
@@ -120,10 +123,24 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
         finally:
             names.lambda_runtime.release_worker(worker)
 
-    def _invoke(self, event: Any, request_id: str, **of_this_one: Any) -> dict[str, Any]:
+    def _invoke(self, *arguments: Any, **of_this_one: Any) -> dict[str, Any]:
+        with self.guard:
+            self.running += 1
+        try:
+            return (self._converse if self._is_python else super().invoke)(*arguments, **of_this_one)
+        finally:
+            with self.guard:
+                self.running -= 1
+            if not names.keep_if_current(self):
+                _kill_at_once([self])
+
+    def may_be_killed(self) -> bool:
+        """Return whether no invocation is under way that is to end, as on AWS; one in the debugger may never do so."""
+        with self.guard:
+            return self.debugged or not self.running
+
+    def _converse(self, event: Any, request_id: str, **of_this_one: Any) -> dict[str, Any]:
         """Do what MiniStack's worker does, without a thread for each answer, and with the whole log."""
-        if not self._is_python:
-            return super().invoke(event, request_id, **of_this_one)  # type: ignore[no-any-return]
         with self._lock:
             is_cold = self._proc is None or self._proc.poll() is not None
             if is_cold:
@@ -141,7 +158,7 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
             except (OSError, EOFError):
                 answer = {"status": "error", "error": "Worker process died"}
             if answer["status"] == "error":
-                names.lambda_runtime.kill_workers([self])
+                _kill_at_once([self])
             return {**answer, "cold_start": is_cold, "log": self._take_log(process)}
 
     @property
@@ -150,26 +167,44 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
 
     def _ask(self, process: Any, question: str, timeout: float) -> dict[str, Any]:
         """Return a process's answer to one question. Raises TimeoutError, and EOFError or OSError if it ends."""
-        process.stdin.write(f"{question}\n")
-        process.stdin.flush()
-        answers, log = process.stdout.fileno(), process.stderr.fileno()
-        answer = bytearray()
-        for descriptor in _readable(timeout, answers, log):
-            part = os.read(descriptor, CHUNK)
-            (answer if descriptor == answers else self.printed).extend(part)
-            if descriptor == answers and answer.endswith(b"\n"):
-                return dict(json.loads(answer))
-            if descriptor == answers and not part:
-                raise EOFError
+        questions, answers = process.stdin.fileno(), process.stdout.fileno()
+        os.set_blocking(questions, False)
+        unasked, answer = f"{question}\n".encode(), bytearray()
+        watch = select.poll()
+        watch.register(questions, select.POLLOUT)
+        watch.register(answers, select.POLLIN)
+        watch.register(process.stderr.fileno(), select.POLLIN)
+        for descriptor in _ready(watch, timeout):
+            if descriptor == questions:
+                unasked = unasked[os.write(questions, unasked) :]
+                if not unasked:
+                    watch.unregister(questions)
+            elif descriptor == answers:
+                part = os.read(answers, CHUNK)
+                answer += part
+                if answer.endswith(b"\n"):
+                    return dict(json.loads(answer))
+                if not part:
+                    raise EOFError
+            else:
+                self._read_log(process)
         raise TimeoutError
+
+    def _read_log(self, process: Any) -> bool:
+        """Read some of what is printed; return False if that was all until the mark or the process's end."""
+        part = os.read(process.stderr.fileno(), CHUNK)
+        self.printed += part
+        if len(self.printed) > LOG_LIMIT:
+            self.printed[LOG_LIMIT - len(LEFT_OUT) - 4 * CHUNK : -2 * CHUNK] = LEFT_OUT
+        return bool(part) and END not in self.printed
 
     def _take_log(self, process: Any) -> str:
         """Return what was printed up to the mark, which a worker that has answered has printed before."""
+        watch = select.poll()
+        watch.register(process.stderr.fileno(), select.POLLIN)
         if END not in self.printed:
-            for descriptor in _readable(LOG_TIMEOUT, process.stderr.fileno()):
-                part = os.read(descriptor, CHUNK)
-                self.printed += part
-                if END in self.printed or not part:
+            for _ in _ready(watch, LOG_TIMEOUT):
+                if not self._read_log(process):
                     break
         text, _, self.printed = self.printed.partition(END)
         return text.decode(errors="replace").removesuffix("\n")
@@ -179,17 +214,15 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
         if not self._is_python:
             return super()._read_stderr()  # type: ignore[no-any-return]
         self.printed = bytearray()
-        while END not in self.printed and (part := os.read(self._proc.stderr.fileno(), CHUNK)):
-            self.printed += part
+        if (process := self._proc) is not None:
+            while self._read_log(process):
+                pass
         self.printed = self.printed.replace(END, b"", 1)
         return None
 
 
-def _readable(seconds: float, *descriptors: int) -> Iterator[int]:
-    """Yield, again and again until the time is over, each descriptor of which something or its end can be read."""
-    watch = select.poll()
-    for descriptor in descriptors:
-        watch.register(descriptor, select.POLLIN)
+def _ready(watch: select.poll, seconds: float) -> Iterator[int]:
+    """Yield, again and again until the time is over, each descriptor that is ready."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         yield from (descriptor for descriptor, _ in watch.poll(left * 1000))
@@ -252,9 +285,18 @@ async def _run(function: Callable[..., Any], *arguments: Any, **_: Any) -> Any:
         raise
 
 
+_kill_at_once = names.lambda_runtime.kill_workers
+
+
+def _kill(workers: Sequence[Any]) -> None:
+    """Kill workers that have been taken out of their pools: one that is under way ends with its invocation."""
+    _kill_at_once([one for one in workers if not isinstance(one, Worker) or one.may_be_killed()])
+
+
 def set_up() -> Subprocess:
     """Make MiniStack start its workers in this way; return what starts them."""
     starter = names.lambda_runtime.subprocess = Subprocess()
     names.lambda_runtime.Worker = Worker
+    names.lambda_runtime.kill_workers = _kill
     names.run_functions_with(_run)
     return starter

@@ -138,3 +138,16 @@ def test_a_client_that_goes_away_is_not_waited_for(engine: Engine, slow: str, tm
     paths = Counter(lines[0].rpartition("/")[2] for lines in engine.logged("slow"))
     assert paths["after"] == 1
     assert paths["gone"] <= 2 * AT_ONCE, "they were served though nobody waited"
+
+
+def test_a_connection_that_its_client_has_closed_is_closed(engine: Engine, slow: str) -> None:
+    assert engine.process
+    descriptors = Path(f"/proc/{engine.process.pid}/fd")
+    address = urlsplit(slow)
+    before = len([*descriptors.iterdir()])
+    for request in (b"", f"HEAD {address.path}/one HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()):
+        for _ in range(20):
+            with socket.create_connection((address.hostname, address.port)) as connection:
+                connection.sendall(request)
+                assert not request or connection.recv(1024)
+    until("they are closed", lambda: len([*descriptors.iterdir()]) < before + 10, patience=10)

@@ -5,15 +5,17 @@ import contextlib
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from engine.bare import Engine, http
 from project import until
-from stack.ministack.workers import AHEAD, LOGS_KEPT
+from stack.ministack.workers import AHEAD
 
 LOADED = "loaded" * 20_000  # more than a pipe holds
 PRINTS = r"""
@@ -148,19 +150,32 @@ def test_lines_of_requests_at_once_are_not_mixed_up(engine: Engine) -> None:
     assert sorted(logged) == sorted(names_of(event, False) for event in events)
 
 
-def test_the_logs_of_the_last_invocations_alone_are_kept(own: Engine) -> None:
+def test_the_logs_and_metrics_of_the_last_invocations_alone_are_kept(own: Engine) -> None:
     own.start()
     own.function("often", "def handler(event, context): print(event)")
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: own.invoke("often", "early"), range(100)))
-        list(pool.map(lambda _: own.invoke("often", "late"), range(LOGS_KEPT)))
+        list(pool.map(lambda _: own.invoke("often", "late"), range(500)))
     streams = own.client("logs").get_paginator("describe_log_streams")
+    asked = {
+        "Namespace": "AWS/Lambda",
+        "MetricName": "Invocations",
+        "Dimensions": [{"Name": "FunctionName", "Value": "often"}],
+        "StartTime": datetime.now(UTC) - timedelta(hours=1),
+        "EndTime": datetime.now(UTC) + timedelta(hours=1),
+        "Period": 86400,
+        "Statistics": ["SampleCount"],
+    }
 
-    def count() -> int:
+    def logs() -> int:
         return sum(len(page["logStreams"]) for page in streams.paginate(logGroupName="/aws/lambda/often"))
 
-    until("the early ones are forgotten", lambda: count() == LOGS_KEPT)
-    assert own.logged("often") == [["late"]] * LOGS_KEPT
+    def points() -> int:
+        found = own.client("cloudwatch").get_metric_statistics(**asked)["Datapoints"]
+        return sum(int(point["SampleCount"]) for point in found)
+
+    until("the early ones are forgotten", lambda: (logs(), points()) == (500, 500))
+    assert own.logged("often") == [["late"]] * 500
 
 
 def test_workers_share_nothing_that_one_of_them_changed(engine: Engine) -> None:
@@ -221,6 +236,106 @@ def test_a_function_is_loaded_again_after_its_code_changed(engine: Engine) -> No
     archive = engine.archive({"handler.py": "def handler(event, context): return 2"})
     client.update_function_code(FunctionName="edited", ZipFile=archive)
     until("the edit is live", lambda: engine.invoke("edited") == 2)
+
+
+def test_an_update_ends_no_request_and_those_after_it_run_the_new_code(engine: Engine) -> None:
+    def source(version: int) -> str:
+        return f"""import os, time
+def handler(event, context):
+    time.sleep(0.05)
+    return {{"statusCode": 200, "body": "{version} " + os.environ.get("VERSION", "0")}}
+"""
+
+    engine.function("busy", source(0))
+    url = engine.api("busy")
+    client = engine.client("lambda")
+    updated = 0
+    answers: list[tuple[int, int, str]] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        with http() as browser:
+            while not over.is_set():
+                before = updated
+                answer = browser.get(url)
+                answers.append((before, answer.status_code, answer.text))
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        try:
+            for version in range(1, 4):
+                archive = engine.archive({"handler.py": source(version)})
+                client.update_function_code(FunctionName="busy", ZipFile=archive)
+                engine.wait_for("busy", "updated")
+                variables = {"Variables": {"VERSION": str(version)}}
+                client.update_function_configuration(FunctionName="busy", Environment=variables)
+                engine.wait_for("busy", "updated")
+                updated = version
+                until("it is asked again", lambda: answers[-1][0] == version)  # noqa: B023
+        finally:
+            over.set()
+        for one in asking:
+            one.result()
+    assert {status for _, status, _ in answers} == {200}
+    old = [answer for answer in answers if min(map(int, answer[2].split())) < answer[0]]
+    assert not old
+
+    def workers() -> int:
+        folders = []
+        for pid in engine.children():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                folders.append(Path(f"/proc/{pid}/cwd").readlink().parent.name)
+        return sum("-busy-" in folder for folder in folders)
+
+    until("the old workers have ended", lambda: workers() <= 4)
+
+
+def test_a_function_that_cannot_be_loaded_harms_no_other(own: Engine) -> None:
+    own.start()
+    own.function("broken", "import no_such_module")
+    own.function("other", "import time\ndef handler(event, context): return not time.sleep(0.1)")
+    templates = own.direct_children()
+    over = threading.Event()
+
+    def ask() -> list[object]:
+        answers = []
+        while not over.is_set():
+            answers.append(own.invoke("other"))
+        return answers
+
+    with ThreadPoolExecutor(8) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        failed = list(pool.map(lambda _: own.invoke("broken"), range(24)))
+        over.set()
+        answers = [answer for one in asking for answer in one.result()]
+    assert all("no_such_module" in answer["errorMessage"] for answer in failed)
+    assert {*answers} == {True}
+    assert own.direct_children() == templates
+    assert "Traceback" not in own.log
+
+
+def test_a_process_that_does_not_read_is_ended_when_its_time_is_over(engine: Engine) -> None:
+    source = """import os, signal, threading
+def handler(event, context):
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGSTOP)).start()
+    return os.getpid()
+"""
+    engine.function("stopped", source)
+    engine.client("lambda").update_function_configuration(FunctionName="stopped", Timeout=1)
+    engine.wait_for("stopped", "updated")
+    pid = engine.invoke("stopped")
+    until("it is stopped", lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    assert "timed out" in engine.invoke("stopped", "x" * 200_000)["errorMessage"]  # more than a pipe holds
+
+
+def test_the_middle_of_a_very_long_log_is_left_out(engine: Engine) -> None:
+    source = "def handler(event, context):\n for n in range(30): print(f'{n} '.ljust(100_000, '.'))"
+    engine.function("talks", source)
+    assert engine.invoke("talks") is None
+    (lines,) = engine.logged("talks")
+    assert [line.partition(" ")[0] for line in (lines[0], lines[1], lines[-1])] == ["0", "1", "29"]
+    assert sum("left out" in line for line in lines) == 1
+    assert sum(map(len, lines)) < 2_000_000
 
 
 def test_the_process_that_forks_functions_is_left_alone_by_failures_and_replaced_when_it_is_killed(own: Engine) -> None:
