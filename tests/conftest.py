@@ -19,7 +19,7 @@ from project import DEFAULTS, Project, Stack
 FOREIGN = ("AWS_", "LOCALSTACK_", "MINISTACK_", "COMPOSE_", "GATEWAY_")
 LEFT_OUT = pytest.StashKey["Counter[str]"]()
 PAGE_TESTS = Path(__file__).with_name("browser") / "test_page.py"
-FIRST = ("aws", "scripts", "targets", "deployment", "http", "engine", "tokens")  # folders, the slowest files first
+FIRST = ("aws", "engine", "tokens", "scripts", "targets", "deployment", "http")  # folders, the slowest files first
 TOGETHER = "tests/http/"  # whose tests ask one stack, and are run by one process
 
 

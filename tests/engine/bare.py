@@ -249,14 +249,14 @@ class Engine:
 
     def function(self, name: str, source: str, **options: Any) -> None:
         """Make a Lambda function of one module, or of more files."""
-        files = options.pop("files", {})
+        files, timeout = options.pop("files", {}), options.pop("Timeout", 20)
         client = self.client("lambda")
         client.create_function(
             FunctionName=name,
             Runtime="python3.12",
             Role=ROLE,
             Handler="handler.handler",
-            Timeout=20,
+            Timeout=timeout,
             Code={"ZipFile": self.archive({"handler.py": source, **files})},
             **options,
         )

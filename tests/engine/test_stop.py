@@ -11,6 +11,7 @@ from engine.bare import Engine, http
 from project import until
 from stack.ministack.gate import FEW
 
+MANY = 10 * FEW
 # Asks the engine for something after a while, on a connection of its own.
 LATE = """
 import time
@@ -33,8 +34,8 @@ def test_requests_under_way_are_answered_and_those_that_wait_are_refused(own: En
     own.start()
     own.function("late", LATE)
     url = own.api("late")
-    with http() as client, ThreadPoolExecutor(4 * FEW + 1) as pool:
-        answers = [pool.submit(client.get, url) for _ in range(4 * FEW)]
+    with http() as client, ThreadPoolExecutor(MANY + 1) as pool:
+        answers = [pool.submit(client.get, url) for _ in range(MANY)]
         until("one is answered, and others are under way", lambda: any(one.done() for one in answers))
         invoked = pool.submit(own.invoke, "late")
         until("it is invoked past the queue", lambda: invoked.running() and len(own.children()) > FEW + 1)
@@ -52,9 +53,7 @@ def test_requests_under_way_are_answered_and_those_that_wait_are_refused(own: En
 @pytest.mark.parametrize("variables", [{}, {"PYTHONHASHSEED": "1"}], ids=["forked", "started anew"])
 def test_a_function_that_does_not_end_holds_up_no_stop(own: Engine, variables: dict[str, str]) -> None:
     own.start()
-    own.function("endless", ENDLESS, Environment={"Variables": variables})
-    own.client("lambda").update_function_configuration(FunctionName="endless", Timeout=900)
-    own.wait_for("endless", "updated")
+    own.function("endless", ENDLESS, Timeout=900, Environment={"Variables": variables})
     url = own.api("endless")
     with http() as client, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(client.get, url, timeout=900)
