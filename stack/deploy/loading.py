@@ -88,7 +88,7 @@ def _is_changed(aws: Aws, definition: Definition, source: Source) -> bool:
 def check(sources: Sequence[Source]) -> None:
     """Raise PackageError, with file and line where they are known, for the first code that cannot be loaded."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:  # an import that goes on may write there
         asked = []
         for number, source in enumerate(sources):
             folder = Path(temporary).resolve() / f"code-{number}"
