@@ -22,7 +22,7 @@ import sys
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,7 +172,7 @@ def find(lambdas: Path, name: str, target: Target) -> Path | None:
 
 
 def install(lambdas: Path, target: Target) -> None:
-    """Install the packages of every function that asks for some, where that is still to be done.
+    """Install the packages of every function that asks for some, where that is still to be done; remove earlier ones.
 
     Raises PackageError, with pip's reason.
     """
@@ -185,6 +185,7 @@ def install(lambdas: Path, target: Target) -> None:
                 if not folder.with_suffix(".zip").is_file():
                     print(f"==> installing {_shown(lambdas, files)} for {target}", flush=True)
                     _install(lambdas, files, target, folder)
+            _remove_all_but(todo, lambdas / FOLDER / target.slug)
     except OSError as error:
         raise PackageError(f"the packages cannot be kept in {lambdas / FOLDER}: {error.strerror}") from error
 
@@ -275,6 +276,13 @@ def _install(lambdas: Path, files: list[Path], target: Target, folder: Path) -> 
         shutil.rmtree(folder, ignore_errors=True)  # of an installation that was interrupted just here
         new.rename(folder)
         zipped.rename(folder.with_suffix(".zip"))
+
+
+def _remove_all_but(wanted: Collection[Path], parent: Path) -> None:
+    """Remove what no function asks for any more."""
+    for folder in {path.with_suffix("") for path in parent.iterdir()} - {*wanted}:
+        folder.with_suffix(".zip").unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _pip(lambdas: Path, files: list[Path], target: Target, folder: Path) -> None:

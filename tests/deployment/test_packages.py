@@ -172,8 +172,14 @@ def test_what_is_installed_is_kept_until_the_requirements_or_the_python_change(
     file = lambdas / "probe/requirements.txt"
     file.write_text("# a comment\n\nnative\n")
     assert is_installed(lambdas)
-    file.write_text("native\nmeasures\n")
+    file.write_text("measures\n")
     assert not is_installed(lambdas)
+    packages.install(lambdas, LAMBDA)
+    assert is_installed(lambdas)
+    assert not is_installed(lambdas, MUSL)
+    file.write_text("native\n")
+    assert not is_installed(lambdas)  # it was asked for no more
+    assert is_installed(lambdas, MUSL)
 
 
 def test_requirements_of_all_functions_are_in_each(lambdas: Path) -> None:
