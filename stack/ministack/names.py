@@ -33,24 +33,26 @@ STORES = (
     "_txn_idempotency",
 )
 NAMES = {
-    "app": "app main _collect_scripts _ready_scripts_state _version _state_map _get_module _load_persisted_state",
-    "core.lambda_runtime": "Worker subprocess _workers _lock acquire_worker ensure_spawned release_worker "
+    "hypercorn.asyncio.tcp_server.TCPServer": "_read_data _idle_timeout",
+    "ministack.app": "app main _collect_scripts _ready_scripts_state _version _state_map _get_module "
+    "_load_persisted_state",
+    "ministack.core.lambda_runtime": "Worker subprocess _workers _lock acquire_worker ensure_spawned release_worker "
     "invalidate_worker kill_workers",
-    "core.lambda_runtime.Worker": "_spawn _read_stderr invoke",
-    "core.persistence": "load_state save_state _state_format_version logger",
-    "services.apigateway": "new_uuid handle_execute run_reentrant",
-    "services.cloudwatch": "_metrics",
-    "services.cloudwatch_logs": "_log_groups",
-    "services.lambda_svc": "_functions new_uuid CODE_BLOB_DIR run_reentrant",
-    "services.dynamodb": "handle_request reset get_state _restore_state _set_item _remove_item _txn_token_store "
-    "_update_counts _INDEX_MEMBERS " + " ".join(STORES),
+    "ministack.core.lambda_runtime.Worker": "_spawn _read_stderr invoke",
+    "ministack.core.persistence": "load_state save_state _state_format_version logger",
+    "ministack.services.apigateway": "new_uuid handle_execute run_reentrant",
+    "ministack.services.cloudwatch": "_metrics",
+    "ministack.services.cloudwatch_logs": "_log_groups",
+    "ministack.services.lambda_svc": "_functions new_uuid CODE_BLOB_DIR run_reentrant",
+    "ministack.services.dynamodb": "handle_request reset get_state _restore_state _set_item _remove_item "
+    "_txn_token_store _update_counts _INDEX_MEMBERS " + " ".join(STORES),
 }
 
 
 def _import(path: str) -> Any:
-    """Return a module of MiniStack, or a class of one."""
+    """Return a module, or a class of one."""
     module, _, name = path.rpartition(".")
-    return getattr(_import(module), name) if name[0].isupper() else importlib.import_module(f"ministack.{path}")
+    return getattr(_import(module), name) if name[0].isupper() else importlib.import_module(path)
 
 
 def check() -> None:
@@ -69,14 +71,14 @@ def check() -> None:
 
 
 check()
-app = _import("app")
-lambda_runtime = _import("core.lambda_runtime")
-persistence = _import("core.persistence")
-dynamodb = _import("services.dynamodb")
-apigateway = _import("services.apigateway")
-lambda_service = _import("services.lambda_svc")
-cloudwatch = _import("services.cloudwatch")
-cloudwatch_logs = _import("services.cloudwatch_logs")
+app = _import("ministack.app")
+lambda_runtime = _import("ministack.core.lambda_runtime")
+persistence = _import("ministack.core.persistence")
+dynamodb = _import("ministack.services.dynamodb")
+apigateway = _import("ministack.services.apigateway")
+lambda_service = _import("ministack.services.lambda_svc")
+cloudwatch = _import("ministack.services.cloudwatch")
+cloudwatch_logs = _import("ministack.services.cloudwatch_logs")
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 

@@ -9,10 +9,15 @@ from project import CHECKOUT
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [("services.dynamodb", "_set_item"), ("core.lambda_runtime.Worker", "_read_stderr")]
+    ("module", "name"),
+    [
+        ("ministack.services.dynamodb", "_set_item"),
+        ("ministack.core.lambda_runtime.Worker", "_read_stderr"),
+        ("hypercorn.asyncio.tcp_server.TCPServer", "_idle_timeout"),
+    ],
 )
 def test_a_ministack_that_lacks_a_name_is_refused_in_one_line(module: str, name: str) -> None:
-    package, _, owner = f"ministack.{module}".rpartition(".")
+    package, _, owner = module.rpartition(".")
     remove = f"from {package} import {owner} as owner; delattr(owner, {name!r})"
     start = (
         "import runpy, sys; sys.argv = ['stack.ministack']; runpy.run_module('stack.ministack', run_name='__main__')"
