@@ -197,13 +197,16 @@ def run_functions_with(run: Callable[..., Awaitable[Any]]) -> None:
 
 
 def keep_if_current(worker: Any) -> bool:
-    """Return whether a worker is in its pool. One whose code has been replaced since it was leased is taken out."""
+    """Return whether a worker is in its pool. One whose function has changed since it was leased is taken out."""
     with lambda_runtime._lock:
         for key, workers in lambda_runtime._workers.items():
             if worker in workers:
                 *scope, qualifier = key.split(":")
-                present = lambda_service._functions._data.get(tuple(scope), {}).get("code_zip")
-                if qualifier != "$LATEST" or present == worker.code_zip:
+                present = lambda_service._functions._data.get(tuple(scope), {})
+                if qualifier != "$LATEST":
+                    present = present.get("versions", {}).get(qualifier, {})
+                revision = present.get("config", {}).get("RevisionId")
+                if present.get("code_zip") == worker.code_zip and revision == worker.config.get("RevisionId"):
                     return True
                 workers.remove(worker)
                 return False

@@ -28,6 +28,7 @@ LEFT_OUT = b"\n... some of the log is left out here ...\n"
 CHUNK = 1 << 16  # bytes
 END = f"\0{MARK}\n".encode()
 
+_under_way: set[Any] = set()  # workers that run an invocation
 _threads = ThreadPoolExecutor(1 << 16)  # a bound that is never met, for functions wait for functions
 
 
@@ -126,11 +127,14 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
     def _invoke(self, *arguments: Any, **of_this_one: Any) -> dict[str, Any]:
         with self.guard:
             self.running += 1
+            _under_way.add(self)
         try:
             return (self._converse if self._is_python else super().invoke)(*arguments, **of_this_one)
         finally:
             with self.guard:
                 self.running -= 1
+                if not self.running:
+                    _under_way.discard(self)
             if not names.keep_if_current(self):
                 _kill_at_once([self])
 
@@ -263,12 +267,13 @@ def start_ahead(idle: Callable[[], bool]) -> None:
 
 def idle() -> bool:
     """Return whether no function runs."""
-    return not any(worker._in_use for worker in _all_workers())
+    return not _under_way and not any(worker._in_use for worker in _all_workers())
 
 
 def _all_workers() -> list[Any]:
+    """Return the workers in the pools, and those under way that have been replaced."""
     with names.lambda_runtime._lock:
-        return [worker for workers in names.lambda_runtime._workers.values() for worker in workers]
+        return [*_under_way.copy(), *(one for workers in names.lambda_runtime._workers.values() for one in workers)]
 
 
 async def _run(function: Callable[..., Any], *arguments: Any, **_: Any) -> Any:

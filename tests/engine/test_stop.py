@@ -1,5 +1,6 @@
 """A stop answers the requests under way, and waits for no function that does not end."""
 
+import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,6 +49,23 @@ def test_requests_under_way_are_answered_and_those_that_wait_are_refused(own: En
     assert own.process
     assert own.process.returncode == 0
     assert "Traceback" not in own.log
+
+
+def test_an_invocation_of_a_function_that_was_updated_meanwhile_is_waited_for(own: Engine) -> None:
+    source = """import pathlib, time
+def handler(event, context):
+    pathlib.Path(event, "started").touch()
+    time.sleep(1.5)
+    pathlib.Path(event, "ended").touch()
+"""
+    own.start()
+    own.function("updated", source)
+    client = own.client("lambda")
+    client.invoke(FunctionName="updated", InvocationType="Event", Payload=json.dumps(str(own.folder)))
+    until("it is under way", (own.folder / "started").exists)
+    client.update_function_code(FunctionName="updated", ZipFile=own.archive({"handler.py": f"{source}# new"}))
+    own.stop()
+    assert (own.folder / "ended").exists()
 
 
 @pytest.mark.parametrize("variables", [{}, {"PYTHONHASHSEED": "1"}], ids=["forked", "started anew"])

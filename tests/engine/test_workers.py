@@ -292,6 +292,24 @@ def handler(event, context):
     until("the old workers have ended", lambda: workers() <= 4)
 
 
+def test_a_retry_of_before_an_update_leaves_no_old_worker(engine: Engine) -> None:
+    source = """import os
+def handler(event, context):
+    assert event != "fail"
+    return os.environ["VERSION"]
+"""
+    engine.function("retried", source, Environment={"Variables": {"VERSION": "old"}})
+    assert engine.invoke("retried") == "old"
+    client = engine.client("lambda")
+    client.invoke(FunctionName="retried", InvocationType="Event", Payload=b'"fail"')
+    until("it has failed", lambda: len(engine.logged("retried")) == 2)
+    client.update_function_configuration(FunctionName="retried", Environment={"Variables": {"VERSION": "new"}})
+    engine.wait_for("retried", "updated")
+    until("it was tried again, as it was", lambda: len(engine.logged("retried")) == 3)
+    assert engine.invoke("retried") == "new"
+    assert engine.invoke("retried") == "new"
+
+
 def test_a_function_that_cannot_be_loaded_harms_no_other(own: Engine) -> None:
     own.start()
     own.function("broken", "import no_such_module")
