@@ -59,16 +59,32 @@ need() {
   .venv/bin/python -m pip --version >/dev/null 2>&1 || add_pip
   # shellcheck disable=SC2086 # one group a word
   wanted=$(requirements $missing)
-  say "installing into .venv, this once: $(tr '\n' ' ' <<<"$wanted")"
+  say "installing into .venv, this once: ${wanted//$'\n'/ }"
   # Into .venv, whatever pip's own settings say of the place.
   # shellcheck disable=SC2086 # one requirement a word
   env -u PIP_PREFIX -u PIP_ROOT .venv/bin/python -m pip install --no-user --target= \
     --disable-pip-version-check --progress-bar off $wanted 2>&1 |
     tee .venv/install.log | sed -n 's/^Collecting \([^ ]*\).*/    \1/p; s/^Installing collected packages.*/    unpacking/p' ||
     { tail -n 5 .venv/install.log >&2; die "pip could not install these packages: is PyPI reachable?"; }
+  start_by_sh
   for group in $missing; do
     requirements "$group" >".venv/installed-$group"
   done
+}
+
+# Have sh start the programs of .venv whose first line no kernel reads, for the folder's name has a space or is long.
+# pip does so with most of them, but not with aws and awslocal.
+start_by_sh() {
+  local file first
+  while read -r file; do
+    first=$(head -n 1 "$file")
+    {
+      printf "#!/bin/sh\n'''exec' \"%s\" \"\$0\" \"\$@\"\n' '''\n" "${first#\#!}"
+      tail -n +2 "$file"
+    } >.venv/program
+    cat .venv/program >"$file" # which stays executable
+    rm .venv/program
+  done < <(grep -slE '^#!(/.* .*|/.{120,})/bin/python[0-9.]*$' .venv/bin/*)
 }
 
 requirements() { .venv/bin/python -m stack.commands.requirements "$@"; }

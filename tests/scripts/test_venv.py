@@ -26,10 +26,14 @@ def project(tmp_path: Path) -> Project:
     wheel.parent.mkdir()
     with zipfile.ZipFile(wheel, "w") as file:
         file.writestr("probe.py", "")
+        program = zipfile.ZipInfo("probe-1.0.data/scripts/probe")
+        program.external_attr = 0o100755 << 16  # an executable file
+        file.writestr(program, "#!python\nimport sys\nprint('started', sys.argv[1:])\n")
         file.writestr("probe-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: probe\nVersion: 1.0\n")
         file.writestr("probe-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         file.writestr("probe-1.0.dist-info/RECORD", "probe.py,,\nprobe-1.0.dist-info/METADATA,,\n")
-    project = Project.copy(tmp_path)
+    (tmp_path / "with a space").mkdir()
+    project = Project.copy(tmp_path / "with a space")
     (project.folder / "pyproject.toml").write_text('[dependency-groups]\ndev = ["probe"]\n')
     (project.folder / "scripts/probe.sh").write_text(PROBE)
     (project.folder / "scripts/probe.sh").chmod(0o755)
@@ -82,6 +86,8 @@ def test_packages_go_into_the_scripts_own_venv_whatever_pip_is_told_elsewhere(pr
         forget_probe(project)
         project.check("scripts/probe.sh", **own)
         assert has_probe(project), own
+        done = subprocess.run([venv(project) / "bin/probe", "an argument"], capture_output=True, text=True)
+        assert done.stdout == "started ['an argument']\n"
     assert project.check("scripts/probe.sh") == ""  # nothing is left to do
     assert (venv(project) / "mine").exists()
     assert not Path("/nonexistent").exists()
