@@ -52,9 +52,9 @@ def _build(parts: tuple[str, ...]) -> None:
     definition = checks.load(settings.name_prefix)
     region.check(target, definition)
     aws = Aws(_services(parts, settings), target)
-    url = f"http://127.0.0.1:{settings.host_port}"  # as the user's own programs reach the engine
+    reached = Local(settings.host_port, settings.aws_default_region)  # by the user's own programs
     # The engine logs what follows behind a prefix of its own: the empty line keeps the columns straight.
-    print(f"\n==> {' and '.join(parts)}: account {aws.account}, {aws.region}, {url}", flush=True)
+    print(f"\n==> {' and '.join(parts)}: account {aws.account}, {aws.region}, {reached.url}", flush=True)
     if "table" in parts:
         build.build_table(aws, definition, settings)
     if "api" in parts:

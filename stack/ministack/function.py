@@ -72,21 +72,13 @@ def _write(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def _compiled(script: str) -> types.CodeType | None:
-    """Return a script as code, or None if it is gone: that is the worker's failure alone."""
-    try:
-        return _compile(Path(script).read_bytes())
-    except OSError:
-        return None
-
-
 @functools.cache
 def _compile(source: bytes) -> types.CodeType:
-    """Compile MiniStack's script, which is the same for all workers, though each has a file of its own."""
+    """Compile MiniStack's script, once for all workers: it is the same, though each has a file of its own."""
     return compile(source, "_worker.py", "exec")
 
 
-def run(script: str, compiled: types.CodeType | None, mark: str) -> None:
+def run(script: str, mark: str) -> None:
     """Run MiniStack's script on stdin, stdout and stderr as they are, which the function itself does not get.
 
     Whatever the function, its threads and its child processes print, on stdout or stderr, is its log.
@@ -108,7 +100,7 @@ def run(script: str, compiled: types.CodeType | None, mark: str) -> None:
     sys.argv = [script]
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     main.__file__ = script
-    exec(compiled or _compile(Path(script).read_bytes()), main.__dict__)  # noqa: S102 # MiniStack's own
+    exec(_compile(Path(script).read_bytes()), main.__dict__)  # noqa: S102 # MiniStack's own
 
 
 def _keep_from_children(*descriptors: int) -> None:
@@ -254,11 +246,12 @@ def _fork_workers(control: socket.socket, children: set[int]) -> None:
                 os.kill(request["kill"], request["signal"])
             control.sendall(b"done\n")  # without which the next request could be in the same message
             continue
-        compiled = _compiled(request["script"])
+        with suppress(OSError):  # a script that is gone is its own worker's failure alone
+            _compile(Path(request["script"]).read_bytes())
         child = os.fork()
         if child == 0:
             control.close()
-            start(request, compiled, descriptors)
+            start(request, descriptors)
             return
         children.add(child)
         for descriptor in descriptors:
@@ -286,7 +279,7 @@ def _load_boto3() -> None:
     boto3.DEFAULT_SESSION = session()
 
 
-def start(request: dict[str, Any], compiled: types.CodeType | None, descriptors: list[int]) -> None:
+def start(request: dict[str, Any], descriptors: list[int]) -> None:
     """Become the worker, with nothing of the template but its modules."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     for number, descriptor in enumerate(descriptors[:3]):
@@ -298,7 +291,7 @@ def start(request: dict[str, Any], compiled: types.CodeType | None, descriptors:
     os.environ.update(request["environment"])
     time.tzset()
     os.chdir(request["folder"])
-    run(request["script"], compiled, request["mark"])
+    run(request["script"], request["mark"])
 
 
 if __name__ == "__main__":
@@ -308,4 +301,4 @@ if __name__ == "__main__":
         with suppress(ConnectionError):  # the engine has ended
             serve(socket.socket(fileno=int(sys.argv[2])))
     else:
-        run(sys.argv[2], _compiled(sys.argv[2]), os.environ.pop("_END_MARK"))
+        run(sys.argv[2], os.environ.pop("_END_MARK"))

@@ -199,7 +199,7 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
         part = os.read(process.stderr.fileno(), CHUNK)
         self.printed += part
         if len(self.printed) > LOG_LIMIT:
-            self.printed[LOG_LIMIT - len(LEFT_OUT) - 4 * CHUNK : -2 * CHUNK] = LEFT_OUT
+            self.printed[LOG_LIMIT - 4 * CHUNK : -2 * CHUNK] = LEFT_OUT
         return bool(part) and END not in self.printed
 
     def _take_log(self, process: Any) -> str:
