@@ -138,10 +138,17 @@ class Worker(names.lambda_runtime.Worker):  # type: ignore[misc]
             if not names.keep_if_current(self):
                 _kill_at_once([self])
 
-    def may_be_killed(self) -> bool:
-        """Return whether no invocation is under way that is to end, as on AWS; one in the debugger may never do so."""
-        with self.guard:
-            return self.debugged or not self.running
+    def hold(self, held: contextlib.ExitStack) -> bool:
+        """Let no invocation begin while ``held`` is open; return False if one is under way that is to end, as on AWS.
+
+        One in the debugger may never end.
+        """
+        self.guard.acquire()
+        if self.running and not self.debugged:
+            self.guard.release()
+            return False
+        held.callback(self.guard.release)
+        return True
 
     def _converse(self, event: Any, request_id: str, **of_this_one: Any) -> dict[str, Any]:
         """Do what MiniStack's worker does, without a thread for each answer, and with the whole log."""
@@ -294,8 +301,12 @@ _kill_at_once = names.lambda_runtime.kill_workers
 
 
 def _kill(workers: Sequence[Any]) -> None:
-    """Kill workers that have been taken out of their pools: one that is under way ends with its invocation."""
-    _kill_at_once([one for one in workers if not isinstance(one, Worker) or one.may_be_killed()])
+    """Kill workers that have been taken out of their pools: one that is under way ends with its invocation.
+
+    One that is leased, and whose invocation is about to begin, starts anew for it.
+    """
+    with contextlib.ExitStack() as held:
+        _kill_at_once([one for one in workers if not isinstance(one, Worker) or one.hold(held)])
 
 
 def set_up() -> Subprocess:
